@@ -1,0 +1,202 @@
+//! What a user may do, by role: the part of GitLab's policies that the served routes ask.
+
+use crate::store::{Group, Project, Source, Store, User, Visibility};
+
+pub const GUEST: u8 = 10;
+pub const REPORTER: u8 = 20;
+pub const DEVELOPER: u8 = 30;
+pub const MAINTAINER: u8 = 40;
+pub const OWNER: u8 = 50;
+
+/// Something a user may or may not do to a project or a group, as GitLab's policies name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ability {
+    ReadProject,
+    /// Clone, and read files and protected branches.
+    ReadCode,
+    PushCode,
+    ReadProjectMember,
+    AdminProject,
+    AdminProjectMember,
+    RenameProject,
+    ChangeVisibilityLevel,
+    ChangeNamespace,
+    ArchiveProject,
+    RemoveProject,
+    ReadGroup,
+    ReadGroupMember,
+    AdminGroup,
+    AdminGroupMember,
+    InviteGroupMembers,
+    /// Transfer it.
+    ChangeGroup,
+    RemoveGroup,
+    CreateSubgroup,
+    CreateProjects,
+}
+
+/// What an ability is about.
+#[derive(Clone, Copy)]
+pub enum Subject<'a> {
+    Group(&'a Group),
+    Project(&'a Project),
+}
+
+impl<'a> From<&'a Group> for Subject<'a> {
+    fn from(group: &'a Group) -> Self {
+        Self::Group(group)
+    }
+}
+
+impl<'a> From<&'a Project> for Subject<'a> {
+    fn from(project: &'a Project) -> Self {
+        Self::Project(project)
+    }
+}
+
+impl Store {
+    /// Whether `user` (`None`: an anonymous visitor) may do this.
+    pub fn can<'a>(&self, user: Option<&User>, ability: Ability, subject: impl Into<Subject<'a>>) -> bool {
+        match subject.into() {
+            Subject::Group(group) => self.can_group(user, ability, group),
+            Subject::Project(project) => self.can_project(user, ability, project),
+        }
+    }
+
+    fn can_project(&self, user: Option<&User>, ability: Ability, project: &Project) -> bool {
+        let role = self.project_role(user, project);
+        let admin = user.is_some_and(|user| user.admin);
+        let visible = admin || role >= GUEST || sees(user, project.visibility);
+        let writable = !self.is_archived(project) && project.marked_for_deletion_on.is_none();
+        let at_least = |level: u8| admin || role >= level;
+        match ability {
+            Ability::ReadProject | Ability::ReadProjectMember => visible,
+            Ability::ReadCode => {
+                let private = project.settings.get("repository_access_level");
+                match private.and_then(|level| level.as_str()) {
+                    Some("disabled") => false,
+                    _ if project.visibility == Visibility::Private => at_least(REPORTER),
+                    Some("private") => at_least(GUEST),
+                    _ => visible,
+                }
+            }
+            Ability::PushCode => writable && at_least(DEVELOPER),
+            Ability::AdminProject | Ability::AdminProjectMember | Ability::RenameProject => {
+                at_least(MAINTAINER)
+            }
+            Ability::ChangeNamespace => writable && at_least(OWNER),
+            Ability::ChangeVisibilityLevel | Ability::ArchiveProject | Ability::RemoveProject => {
+                at_least(OWNER)
+            }
+            _ => false,
+        }
+    }
+
+    fn can_group(&self, user: Option<&User>, ability: Ability, group: &Group) -> bool {
+        let role = self.group_role(user, group.id);
+        let admin = user.is_some_and(|user| user.admin);
+        let writable = self.ancestry(group.id).all(|group| !group.archived);
+        let at_least = |level: u8| admin || role >= level;
+        match ability {
+            Ability::CreateSubgroup
+            | Ability::CreateProjects
+            | Ability::ChangeGroup
+            | Ability::InviteGroupMembers
+                if !writable =>
+            {
+                false
+            }
+            Ability::ReadGroup | Ability::ReadGroupMember => {
+                at_least(GUEST)
+                    || sees(user, group.visibility)
+                    || user.is_some_and(|user| self.is_member_below(user, group))
+            }
+            Ability::AdminGroup
+            | Ability::AdminGroupMember
+            | Ability::InviteGroupMembers
+            | Ability::ChangeGroup
+            | Ability::RemoveGroup => at_least(OWNER),
+            Ability::CreateSubgroup => match group
+                .settings
+                .get("subgroup_creation_level")
+                .and_then(|level| level.as_str())
+            {
+                Some("owner") => at_least(OWNER),
+                _ => at_least(MAINTAINER),
+            },
+            Ability::CreateProjects => match group
+                .settings
+                .get("project_creation_level")
+                .and_then(|level| level.as_str())
+            {
+                Some("noone") => false,
+                Some("administrator") => admin,
+                Some("owner") => at_least(OWNER),
+                Some("maintainer") => at_least(MAINTAINER),
+                _ => at_least(DEVELOPER),
+            },
+            _ => false,
+        }
+    }
+
+    /// The highest role in the project, direct or inherited; 0 for none. An admin's own membership counts only.
+    pub fn project_role(&self, user: Option<&User>, project: &Project) -> u8 {
+        let Some(user) = user else { return 0 };
+        if user.namespace_id == project.namespace_id {
+            return OWNER;
+        }
+        self.membership(Source::Project(project.id), user.id)
+            .max(self.group_role(Some(user), project.namespace_id))
+    }
+
+    /// The highest role in the group, direct or inherited; 0 for none.
+    pub fn group_role(&self, user: Option<&User>, group_id: u64) -> u8 {
+        let Some(user) = user else { return 0 };
+        self.ancestry(group_id)
+            .map(|group| self.membership(Source::Group(group.id), user.id))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The role given directly in one group or project; 0 for none or expired.
+    fn membership(&self, source: Source, user_id: u64) -> u8 {
+        self.members
+            .find(&(source, user_id))
+            .filter(|member| member.expires_at.is_none_or(|day| day > crate::auth::today()))
+            .map_or(0, |member| member.access_level)
+    }
+
+    /// Whether the user is a member of a project or group below: then the group itself is readable.
+    fn is_member_below(&self, user: &User, group: &Group) -> bool {
+        self.projects
+            .children(group.id)
+            .any(|project| self.membership(Source::Project(project.id), user.id) > 0)
+            || self.groups.children(Some(group.id)).any(|child| {
+                self.membership(Source::Group(child.id), user.id) > 0 || self.is_member_below(user, child)
+            })
+    }
+
+    /// Whether the project or a group above it is archived.
+    pub fn is_archived(&self, project: &Project) -> bool {
+        project.archived || self.ancestry(project.namespace_id).any(|group| group.archived)
+    }
+
+    /// The group and all groups below it.
+    pub fn self_and_descendants<'a>(&'a self, group: &'a Group) -> Vec<&'a Group> {
+        let mut found = vec![group];
+        let mut next = 0;
+        while let Some(group) = found.get(next).copied() {
+            found.extend(self.groups.children(Some(group.id)));
+            next += 1;
+        }
+        found
+    }
+}
+
+fn sees(user: Option<&User>, visibility: Visibility) -> bool {
+    match visibility {
+        Visibility::Public => true,
+        Visibility::Internal => user.is_some_and(|user| !user.external),
+        Visibility::Private => false,
+    }
+}

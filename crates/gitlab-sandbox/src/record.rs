@@ -1,0 +1,124 @@
+//! A record of API exchanges, for tests that judge them: one line of JSON each, without secrets.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Mutex,
+};
+
+use axum::http::HeaderMap;
+use serde_json::{Map, Value, json};
+
+/// Names of members whose values are secrets.
+const SECRETS: [&str; 6] = [
+    "token",
+    "private_token",
+    "access_token",
+    "runners_token",
+    "password",
+    "authorization",
+];
+/// Response headers worth keeping.
+const HEADERS: [&str; 10] = [
+    "content-type",
+    "link",
+    "location",
+    "retry-after",
+    "x-next-page",
+    "x-page",
+    "x-per-page",
+    "x-prev-page",
+    "x-total",
+    "x-total-pages",
+];
+
+/// Where exchanges are written.
+pub struct Recorder(Mutex<File>);
+
+/// One request and its answer.
+pub struct Exchange<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub query: &'a str,
+    pub request: &'a [u8],
+    pub user: Option<u64>,
+    pub status: u16,
+    pub headers: &'a HeaderMap,
+    pub response: &'a [u8],
+}
+
+impl Recorder {
+    /// Appends to the file, which is made when missing.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)?;
+        Ok(Self(Mutex::new(file)))
+    }
+
+    pub fn write(&self, exchange: &Exchange<'_>) -> io::Result<()> {
+        let headers: Map<String, Value> = HEADERS
+            .iter()
+            .filter_map(|name| {
+                Some((
+                    (*name).to_owned(),
+                    json!(exchange.headers.get(*name)?.to_str().ok()?),
+                ))
+            })
+            .collect();
+        let line = json!({
+            "method": exchange.method,
+            "path": exchange.path,
+            "query": redact_pairs(exchange.query),
+            "request": body(exchange.request),
+            "user": exchange.user,
+            "status": exchange.status,
+            "headers": headers,
+            "response": body(exchange.response),
+        });
+        let mut file = self.0.lock().expect("nothing panics while it writes");
+        file.write_all(format!("{line}\n").as_bytes())
+    }
+}
+
+/// A body as JSON where it is JSON, else as text.
+fn body(bytes: &[u8]) -> Value {
+    if bytes.is_empty() {
+        return Value::Null;
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(mut value) => {
+            redact(&mut value);
+            value
+        }
+        Err(_) => json!(redact_pairs(&String::from_utf8_lossy(bytes))),
+    }
+}
+
+fn redact(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::Object(members) => {
+            for (name, member) in members {
+                if SECRETS.contains(&name.as_str()) && member.is_string() {
+                    *member = json!("[REDACTED]");
+                } else {
+                    redact(member);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn redact_pairs(text: &str) -> String {
+    let pairs = text.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if SECRETS.contains(&name) => format!("{name}=[REDACTED]"),
+        _ => pair.to_owned(),
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}

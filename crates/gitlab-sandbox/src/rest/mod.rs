@@ -1,0 +1,66 @@
+//! The REST API: one file per room of GitLab's `lib/api`, and what every call goes through.
+
+mod application_settings;
+mod call;
+mod deploy_keys;
+mod group_lifecycle;
+mod group_lists;
+mod groups;
+mod members;
+mod namespaces;
+mod project_lifecycle;
+mod project_lists;
+mod project_settings;
+mod projects;
+mod protected_branches;
+mod repository;
+mod users;
+pub mod version;
+
+use axum::{
+    Router,
+    extract::OriginalUri,
+    http::Method,
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+
+pub use self::call::Call;
+use crate::{app::App, control, error::ApiError, git, graphql, server};
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let api = Router::new()
+        .route("/version", get(version::version))
+        .route("/metadata", get(version::metadata))
+        .merge(users::routes())
+        .merge(namespaces::routes())
+        .merge(groups::routes())
+        .merge(group_lifecycle::routes())
+        .merge(group_lists::routes())
+        .merge(projects::routes())
+        .merge(project_lifecycle::routes())
+        .merge(project_lists::routes())
+        .merge(members::routes())
+        .merge(protected_branches::routes())
+        .merge(deploy_keys::routes())
+        .merge(repository::routes())
+        .merge(application_settings::routes())
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown);
+    Router::new()
+        .nest("/api/v4", api)
+        .route("/api/graphql", post(graphql::execute).fallback(unknown))
+        // Rails takes a slash at the end for nothing, and glab writes one.
+        .route("/api/graphql/", post(graphql::execute).fallback(unknown))
+        .fallback(git::http::serve)
+        .layer(middleware::from_fn_with_state(app.clone(), server::pipeline))
+        .merge(control::routes(&app))
+        .with_state(app)
+}
+
+/// Routes that the sandbox lacks; which of them GitLab has, it does not know.
+async fn unknown(OriginalUri(uri): OriginalUri, method: Method) -> Response {
+    ApiError::not_implemented(method.as_str(), uri.path()).into_response()
+}

@@ -1,0 +1,86 @@
+//! Settings of the instance that people set, with GitLab's defaults.
+
+use super::{
+    Initial::{Bool, Int, Json, Null, Text},
+    Kind::{self, Boolean, Integer, Level, OneOf, Texts},
+    PROTECTION_DEFAULTS, Setting, VISIBILITIES,
+};
+
+const VISIBILITY: Kind = OneOf(VISIBILITIES);
+const FULLY_PROTECTED: &str = r#"{
+    "allowed_to_push": [{"access_level": 40}],
+    "allowed_to_merge": [{"access_level": 40}],
+    "allow_force_push": false,
+    "developer_can_initial_push": false
+}"#;
+
+/// The settings that `PUT /application/settings` takes here.
+pub const INSTANCE: &[Setting] = &[
+    Setting::new("admin_mode", Boolean, Bool(false)),
+    Setting::new("after_sign_out_path", Kind::Text, Null),
+    Setting::new("after_sign_up_text", Kind::Text, Null),
+    Setting::new("allow_project_creation_for_guest_and_below", Boolean, Bool(true)),
+    Setting::new("auto_devops_enabled", Boolean, Bool(true)),
+    Setting::new("can_create_group", Boolean, Bool(true)),
+    Setting::new("can_create_organization", Boolean, Bool(true)),
+    Setting::new("container_registry_token_expire_delay", Integer, Int(5)),
+    Setting::new("default_artifacts_expire_in", Kind::Text, Text("30 days")),
+    Setting::new("default_branch_name", Kind::Text, Null),
+    Setting::new("default_branch_protection", Level(&[0, 1, 2, 3, 4]), Int(2)),
+    Setting::new(
+        "default_branch_protection_defaults",
+        PROTECTION_DEFAULTS,
+        Json(FULLY_PROTECTED),
+    ),
+    Setting::new("default_ci_config_path", Kind::Text, Null),
+    Setting::new("default_group_visibility", VISIBILITY, Text("private")),
+    Setting::new("default_project_creation", Level(&[0, 1, 2, 3, 4]), Int(2)),
+    Setting::new("default_project_visibility", VISIBILITY, Text("private")),
+    Setting::new("default_projects_limit", Integer, Int(100_000)),
+    Setting::new("default_snippet_visibility", VISIBILITY, Text("private")),
+    Setting::new("deletion_adjourned_period", Integer, Int(30)),
+    Setting::new("disable_feed_token", Boolean, Bool(false)),
+    Setting::new("domain_allowlist", Texts, Json("[]")),
+    Setting::new("domain_denylist", Texts, Json("[]")),
+    Setting::new("domain_denylist_enabled", Boolean, Bool(false)),
+    Setting::new(
+        "email_confirmation_setting",
+        OneOf(&["off", "soft", "hard"]),
+        Text("off"),
+    ),
+    Setting::new(
+        "enabled_git_access_protocol",
+        OneOf(&["ssh", "http", "all"]),
+        Null,
+    ),
+    Setting::new("first_day_of_week", Integer, Int(0)),
+    Setting::new("gravatar_enabled", Boolean, Bool(true)),
+    Setting::new("help_page_text", Kind::Text, Null),
+    Setting::new("home_page_url", Kind::Text, Null),
+    Setting::new("html_emails_enabled", Boolean, Bool(true)),
+    Setting::new("import_sources", Texts, Json("[]")),
+    Setting::new("keep_latest_artifact", Boolean, Bool(true)),
+    Setting::new("max_artifacts_size", Integer, Int(100)),
+    Setting::new("max_attachment_size", Integer, Int(100)),
+    Setting::new("max_import_size", Integer, Int(0)),
+    Setting::new("max_pages_size", Integer, Int(100)),
+    Setting::new("minimum_password_length", Integer, Int(8)),
+    Setting::new("password_authentication_enabled_for_git", Boolean, Bool(true)),
+    Setting::new("password_authentication_enabled_for_web", Boolean, Bool(true)),
+    Setting::new("plantuml_enabled", Boolean, Bool(false)),
+    Setting::new("project_export_enabled", Boolean, Bool(true)),
+    Setting::new("protected_ci_variables", Boolean, Bool(true)),
+    Setting::new("receive_max_input_size", Integer, Null),
+    Setting::new("require_admin_approval_after_user_signup", Boolean, Bool(true)),
+    Setting::new("require_two_factor_authentication", Boolean, Bool(false)),
+    Setting::new("restricted_visibility_levels", Texts, Json("[]")),
+    Setting::new("session_expire_delay", Integer, Int(10_080)),
+    Setting::new("shared_runners_enabled", Boolean, Bool(true)),
+    Setting::new("shared_runners_text", Kind::Text, Null),
+    Setting::new("signup_enabled", Boolean, Bool(true)),
+    Setting::new("terminal_max_session_time", Integer, Int(0)),
+    Setting::new("two_factor_grace_period", Integer, Int(48)),
+    Setting::new("user_default_external", Boolean, Bool(false)),
+    Setting::new("user_oauth_applications", Boolean, Bool(true)),
+    Setting::new("version_check_enabled", Boolean, Bool(true)),
+];

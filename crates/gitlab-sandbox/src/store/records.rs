@@ -1,0 +1,285 @@
+//! The records the store keeps. Names follow GitLab's models.
+
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::table::Record;
+
+macro_rules! record {
+    ($type:ty, $table:literal, |$row:ident| $parent:ty = $parent_of:expr, $key:ty = $key_of:expr) => {
+        impl Record for $type {
+            const TABLE: &'static str = $table;
+            type Parent = $parent;
+            type Key = $key;
+
+            fn id(&self) -> u64 {
+                self.id
+            }
+
+            #[allow(unused_variables, reason = "some tables have one list for all rows")]
+            fn parent(&self) -> Self::Parent {
+                let $row = self;
+                $parent_of
+            }
+
+            fn key(&self) -> Self::Key {
+                let $row = self;
+                $key_of
+            }
+        }
+    };
+}
+
+/// Who may see a group or project; ordered from closed to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    Private,
+    Internal,
+    Public,
+}
+
+impl Visibility {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "private" => Some(Self::Private),
+            "internal" => Some(Self::Internal),
+            "public" => Some(Self::Public),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Internal => "internal",
+            Self::Public => "public",
+        }
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct User {
+    pub id: u64,
+    pub username: String,
+    pub name: String,
+    pub email: String,
+    pub state: UserState,
+    pub admin: bool,
+    /// Id of the user's own namespace, from the sequence that groups use too.
+    pub namespace_id: u64,
+    pub can_create_group: bool,
+    pub projects_limit: u64,
+    pub external: bool,
+    pub private_profile: bool,
+    pub created_at: Timestamp,
+}
+record!(User, "users", |row| () = (), String = row.username.to_lowercase());
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserState {
+    Active,
+    Blocked,
+}
+
+/// A group; its id comes from the sequence of namespaces.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Group {
+    pub id: u64,
+    pub name: String,
+    pub path: String,
+    pub parent_id: Option<u64>,
+    pub full_path: String,
+    pub description: String,
+    pub visibility: Visibility,
+    pub archived: bool,
+    pub marked_for_deletion_on: Option<Date>,
+    pub runners_token: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// What differs from the defaults of the settings table.
+    pub settings: Map<String, Value>,
+}
+record!(Group, "groups", |row| Option<u64> = row.parent_id, String = row.full_path.to_lowercase());
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Project {
+    pub id: u64,
+    pub name: String,
+    pub path: String,
+    /// A group's id or a user's `namespace_id`.
+    pub namespace_id: u64,
+    pub full_path: String,
+    pub creator_id: u64,
+    pub description: Option<String>,
+    pub visibility: Visibility,
+    pub topics: Vec<String>,
+    /// The branch that HEAD of the repository names; `None` while the repository is empty.
+    pub default_branch: Option<String>,
+    /// The default branch is about to be protected; a restart takes it up again.
+    pub awaits_protection: bool,
+    /// Path of the README on the default branch.
+    pub readme: Option<String>,
+    pub archived: bool,
+    pub marked_for_deletion_on: Option<Date>,
+    pub runners_token: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub last_activity_at: Timestamp,
+    /// What differs from the defaults of the settings table.
+    pub settings: Map<String, Value>,
+}
+record!(
+    Project,
+    "projects",
+    |row| u64 = row.namespace_id,
+    String = row.full_path.to_lowercase()
+);
+
+/// What a member belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    Group(u64),
+    Project(u64),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Member {
+    pub id: u64,
+    pub source: Source,
+    pub user_id: u64,
+    pub access_level: u8,
+    pub expires_at: Option<Date>,
+    pub created_by: Option<u64>,
+    pub created_at: Timestamp,
+}
+record!(
+    Member,
+    "members",
+    |row| Source = row.source,
+    (Source, u64) = (row.source, row.user_id)
+);
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PersonalAccessToken {
+    pub id: u64,
+    pub user_id: u64,
+    pub name: String,
+    pub description: Option<String>,
+    pub scopes: Vec<String>,
+    /// SHA-256 of the token, in hexadecimal.
+    pub digest: String,
+    pub revoked: bool,
+    pub expires_at: Option<Date>,
+    pub last_used_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+record!(
+    PersonalAccessToken,
+    "personal_access_tokens",
+    |row| u64 = row.user_id,
+    String = row.digest.clone()
+);
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ProtectedBranch {
+    pub id: u64,
+    pub project_id: u64,
+    pub name: String,
+    pub allow_force_push: bool,
+    pub code_owner_approval_required: bool,
+    pub push_access_levels: Vec<AccessLevel>,
+    pub merge_access_levels: Vec<AccessLevel>,
+    pub unprotect_access_levels: Vec<AccessLevel>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+record!(
+    ProtectedBranch,
+    "protected_branches",
+    |row| u64 = row.project_id,
+    (u64, String) = (row.project_id, row.name.clone())
+);
+
+/// Who may do something to a protected branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLevel {
+    pub id: u64,
+    #[serde(flatten)]
+    pub who: Grantee,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grantee {
+    /// A role: 0 (no one), 30, 40 or 60 (admin).
+    Role(u8),
+    User(u64),
+    Group(u64),
+    DeployKey(u64),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct DeployKey {
+    pub id: u64,
+    pub project_id: u64,
+    /// Who added the key.
+    pub user_id: u64,
+    pub title: String,
+    pub key: String,
+    pub can_push: bool,
+    pub expires_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+record!(
+    DeployKey,
+    "deploy_keys",
+    |row| u64 = row.project_id,
+    (u64, String) = (row.project_id, row.key.clone())
+);
+
+/// A path that something had before it was renamed or moved.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct RedirectRoute {
+    pub id: u64,
+    pub path: String,
+    pub target: Source,
+}
+record!(
+    RedirectRoute,
+    "redirect_routes",
+    |row| Source = row.target,
+    String = row.path.to_lowercase()
+);
+
+/// The instance's settings that differ from the defaults; one row.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ApplicationSettings {
+    pub id: u64,
+    pub values: Map<String, Value>,
+}
+record!(
+    ApplicationSettings,
+    "application_settings",
+    |row| () = (),
+    u64 = row.id
+);
+
+/// Ids that are not those of one table.
+#[derive(Clone, Copy)]
+pub enum Sequence {
+    /// Groups and users' own namespaces share their ids.
+    Namespaces = 1,
+    /// Access levels live inside protected branches.
+    AccessLevels = 2,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SequenceState {
+    pub id: u64,
+    pub last: u64,
+}
+record!(SequenceState, "sequences", |row| () = (), u64 = row.id);

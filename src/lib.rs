@@ -1,0 +1,1 @@
+//! AutoGit: one file declares a GitLab forge; plan shows the difference to what is live, apply closes it.
