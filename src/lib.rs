@@ -1,1 +1,3 @@
 //! AutoGit: one file declares a GitLab forge; plan shows the difference to what is live, apply closes it.
+
+pub mod core;
