@@ -1,3 +1,4 @@
 //! AutoGit: one file declares a GitLab forge; plan shows the difference to what is live, apply closes it.
 
+pub mod config;
 pub mod core;

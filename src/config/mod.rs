@@ -1,0 +1,31 @@
+//! Config: files to a tree with positions, merged, decoded field by field, every problem reported at once.
+
+mod check;
+mod decode;
+mod diagnostic;
+mod explain;
+mod include;
+mod layout;
+mod load;
+mod merge;
+mod model;
+mod parse;
+mod paths;
+mod reference;
+mod rules;
+mod scalar;
+mod schema;
+mod settings;
+mod shape;
+mod starter;
+mod suggest;
+mod tree;
+
+pub use diagnostic::{Diagnostic, Label, Severity, Sources};
+pub use explain::{Explained, Explanation};
+pub use load::{Loaded, load, load_bytes};
+pub use model::{Config, Declaration, Edition, Gitlab, Origin, Position, Prune, SecretRef};
+pub use reference::reference;
+pub use schema::schema;
+pub use shape::{Decoded, FieldProblem, Place, Shape};
+pub use starter::starter;

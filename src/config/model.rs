@@ -1,0 +1,137 @@
+//! The config as the rest of the house sees it: decoded, with the position of everything that may have to be pointed at.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::core::{Address, Path};
+
+/// A place in one of the config's files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// The file, as it was named on the command line or found by an include.
+    pub file: PathBuf,
+    /// 1-based.
+    pub line: usize,
+    /// 1-based, in characters.
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// Where it is written.
+    pub position: Position,
+    /// Through what it came: `preset service`; `None` when it is the resource's own.
+    pub via: Option<String>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.via {
+            Some(via) => write!(f, "{} ({via})", self.position),
+            None => write!(f, "{}", self.position),
+        }
+    }
+}
+
+/// The whole config.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// How to reach GitLab.
+    pub gitlab: Gitlab,
+    /// What happens to what AutoGit manages and the config no longer declares.
+    pub prune: Prune,
+    /// Every resource declared, nested ones under their own address.
+    pub declarations: BTreeMap<Address, Declaration>,
+    /// The nested collections that were written, even empty ones, by their kind and their parent's address: `prune: all` holds those complete.
+    pub collections: BTreeMap<(String, Path), Position>,
+}
+
+/// One resource as the config asks for it.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// The declared fields in their kind's normal form; a field left out is not managed.
+    pub value: Map<String, Value>,
+    /// `absent: true`: must not exist.
+    pub absent: bool,
+    /// The path it had before.
+    pub moved_from: Option<Path>,
+    /// Where its key is written.
+    pub position: Position,
+    /// Where each top-level field of `value` came from.
+    pub origins: BTreeMap<String, Origin>,
+    /// Declared fields that only GitLab Enterprise Edition knows.
+    pub enterprise_fields: Vec<String>,
+}
+
+/// The `gitlab:` section.
+#[derive(Clone, Debug, Default)]
+pub struct Gitlab {
+    /// The instance's base URL.
+    pub url: Option<url::Url>,
+    /// Reference to the access token.
+    pub token: Option<SecretRef>,
+    /// What the user says the instance is; unset: asked of GitLab at plan time.
+    pub edition: Option<Edition>,
+    /// A PEM file with the certificate authority that signed the instance's certificate, relative to the config.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Which GitLab is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Edition {
+    /// Community Edition.
+    Ce,
+    /// Enterprise Edition.
+    Ee,
+}
+
+/// What happens to what AutoGit manages and the config no longer declares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Prune {
+    /// Nothing is removed.
+    None,
+    /// What AutoGit created, and only that, is removed.
+    #[default]
+    Owned,
+    /// Nested collections that are declared are complete: anything else in them is removed.
+    All,
+}
+
+/// Where a secret is to be had; never the secret itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(extend("x-secret" = true))]
+pub enum SecretRef {
+    /// An environment variable.
+    Env(#[schemars(regex(pattern = ENV_NAME))] String),
+    /// A file, relative to the config; one trailing newline is dropped.
+    File(PathBuf),
+    /// A program and its arguments; its standard output, one trailing newline dropped. Runs only with `--allow-exec`.
+    Exec(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// What the name of an environment variable looks like, as a regular expression.
+const ENV_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
+/// Whether `text` can be the name of an environment variable.
+pub(super) fn is_env_name(text: &str) -> bool {
+    let begins = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    begins
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

@@ -1,0 +1,86 @@
+//! The parts of a config that stand once for all: how to reach GitLab, and what becomes of what is no longer declared.
+
+use url::Url;
+
+use super::check::{Extent, check};
+use super::diagnostic::{Diagnostic, Report};
+use super::layout::Layout;
+use super::model::{Gitlab, Prune};
+use super::rules::Rules;
+use super::schema::{GITLAB, GitlabSection, INCLUDE, PRUNE};
+use super::tree::{Entry, Node};
+
+/// Checks every `include`; what they name has been read.
+pub(super) fn check_includes(layout: &Layout, rules: &Rules, report: &mut Report) {
+    for include in &layout.includes {
+        check(rules, rules.id(INCLUDE), &include.value, Extent::Whole, report);
+    }
+}
+
+/// The `gitlab:` section. The edition is read even if the rest is wrong, as other fields are judged by it.
+pub(super) fn gitlab(section: &Entry, rules: &Rules, report: &mut Report) -> Gitlab {
+    let url = section
+        .value
+        .entry("url")
+        .and_then(|entry| url(&entry.value, report));
+    let edition = section.value.entry("edition").map(|entry| entry.value.to_json());
+    let edition = edition.and_then(|edition| serde_json::from_value(edition).ok());
+    if !check(rules, rules.id(GITLAB), &section.value, Extent::Whole, report).holds {
+        return Gitlab {
+            edition,
+            ..Gitlab::default()
+        };
+    }
+    match serde_json::from_value::<GitlabSection>(section.value.to_json()) {
+        Ok(GitlabSection {
+            url: _,
+            token,
+            edition,
+            ca_file,
+        }) => Gitlab {
+            url,
+            token,
+            edition,
+            ca_file,
+        },
+        Err(error) => {
+            report.add(section.key_span, "", Diagnostic::error(error.to_string()));
+            Gitlab::default()
+        }
+    }
+}
+
+/// The `prune:` policy.
+pub(super) fn prune(entry: &Entry, rules: &Rules, report: &mut Report) -> Prune {
+    check(rules, rules.id(PRUNE), &entry.value, Extent::Whole, report);
+    serde_json::from_value(entry.value.to_json()).unwrap_or_default()
+}
+
+fn url(node: &Node, report: &mut Report) -> Option<Url> {
+    let text = node.as_text()?;
+    let url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => {
+            if text.contains('@') {
+                report.sources.mask(node.span);
+            }
+            let error = Diagnostic::error(format!("not a URL: {error}"));
+            let error = error.help("write it with its scheme: `https://git.example.org`");
+            report.add(node.span, "", error);
+            return None;
+        }
+    };
+    let complaint = if !url.username().is_empty() || url.password().is_some() {
+        report.sources.mask(node.span);
+        "the instance's URL holds a user or password: the token belongs in `token`, as a reference"
+    } else if !matches!(url.scheme(), "http" | "https") {
+        "the instance's URL must begin with `https://` or `http://`"
+    } else if url.query().is_some() || url.fragment().is_some() {
+        report.sources.mask(node.span);
+        "the instance's URL must end before any `?` or `#`"
+    } else {
+        return Some(url);
+    };
+    report.add(node.span, "", Diagnostic::error(complaint));
+    None
+}

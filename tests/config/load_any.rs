@@ -1,0 +1,28 @@
+//! What must hold for any bytes whatever: shared by the fuzz target and its smoke test.
+
+use std::path::Path;
+
+use autogit::config::{Severity, load_bytes};
+
+use super::shapes::SHAPES;
+
+/// Loads the bytes, shows all that is wrong with them, and explains all that is declared.
+pub fn load_any(data: &[u8]) {
+    let loaded = load_bytes(Path::new("autogit.yaml"), data, SHAPES);
+    for diagnostic in &loaded.diagnostics {
+        assert!(!loaded.sources.render(diagnostic, true).is_empty());
+    }
+    let has_errors = loaded
+        .diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity == Severity::Error);
+    assert_ne!(loaded.config.is_some(), has_errors);
+    for address in loaded
+        .config
+        .iter()
+        .flat_map(|config| config.declarations.keys())
+        .take(10)
+    {
+        assert!(loaded.explain(address).is_some(), "{address}");
+    }
+}
