@@ -1,0 +1,132 @@
+//! Keeps secrets out of traces and errors.
+
+use std::cmp::Reverse;
+
+use serde_json::Value;
+
+/// What stands where a secret was.
+const MASK: &str = "[secret]";
+
+/// Whether what is stored under `key` may be secret. A flag whose name holds `token` is not masked all the same.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    key == "value"
+        || [
+            "token",
+            "password",
+            "secret",
+            "private_key",
+            "privatekey",
+            "credential",
+            "authorization",
+        ]
+        .iter()
+        .any(|word| key.contains(word))
+}
+
+/// `value` with everything masked that may be secret: below a telling key, or a login in a URL.
+pub(super) fn masked(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| match value {
+                Value::String(_) | Value::Number(_) | Value::Array(_) if is_secret(key) => {
+                    (key.clone(), MASK.into())
+                }
+                value => (key.clone(), masked(value)),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().map(masked).collect(),
+        Value::String(text) if has_login(text) => MASK.into(),
+        value => value.clone(),
+    }
+}
+
+/// `reply` without `token` and without the secrets in what was `sent`, for it may repeat either.
+pub(super) fn scrubbed(reply: &Value, token: &str, sent: Option<&Value>) -> Value {
+    let mut secrets = vec![token.to_owned()];
+    if let Some(sent) = sent {
+        collect(sent, false, &mut secrets);
+    }
+    // A reply that quotes JSON quotes them escaped.
+    for secret in secrets.clone() {
+        let escaped = Value::from(secret).to_string();
+        secrets.push(escaped.trim_matches('"').to_owned());
+    }
+    // The longest first: one may be part of another.
+    secrets.sort_by_key(|secret| Reverse(secret.len()));
+    hide(reply, &secrets)
+}
+
+fn hide(value: &Value, secrets: &[String]) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), hide(value, secrets)))
+            .collect(),
+        Value::Array(items) => items.iter().map(|item| hide(item, secrets)).collect(),
+        Value::String(text) => secrets
+            .iter()
+            .fold(text.clone(), |text, secret| text.replace(secret.as_str(), MASK))
+            .into(),
+        value => value.clone(),
+    }
+}
+
+fn collect(value: &Value, secret: bool, into: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                collect(value, secret || is_secret(key), into);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, secret, into)),
+        // Shorter ones would blot out words that only happen to contain them.
+        Value::String(text) if (secret && text.len() >= 4) || has_login(text) => into.push(text.clone()),
+        _ => {}
+    }
+}
+
+/// Whether `text` is a URL with a user or password in it.
+fn has_login(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, rest)| {
+        rest.split('/')
+            .next()
+            .is_some_and(|authority| authority.contains('@'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_and_flags_are_not() {
+        let body = json!({
+            "name": "api", "runners_token": "t", "ci_job_token_scope_enabled": true,
+            "import_url": "https://user:pw@example.org/x", "web_url": "https://example.org/@x",
+            "variables": [{"key": "K", "value": "v"}], "password": 7, "custom": {"private_key": ["k"]},
+        });
+        assert_eq!(
+            masked(&body),
+            json!({
+                "name": "api", "runners_token": MASK, "ci_job_token_scope_enabled": true,
+                "import_url": MASK, "web_url": "https://example.org/@x",
+                "variables": [{"key": "K", "value": MASK}], "password": MASK, "custom": {"private_key": MASK},
+            })
+        );
+    }
+
+    #[test]
+    fn what_was_sent_is_scrubbed_from_what_comes_back() {
+        let sent = json!({ "value": "two\nlines", "nested": { "token": { "raw": "two\nlines-more" } }, "name": "x" });
+        let reply =
+            json!({ "message": ["glpat-x: two\nlines", "{\"value\":\"two\\nlines-more\"} is not x"] });
+        assert_eq!(
+            scrubbed(&reply, "glpat-x", Some(&sent)),
+            json!({ "message": ["[secret]: [secret]", "{\"value\":\"[secret]\"} is not x"] })
+        );
+    }
+}

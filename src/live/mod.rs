@@ -1,0 +1,5 @@
+//! The outside: GitLab, the sandbox that stands in for it, and the secrets needed to reach them.
+
+pub mod gitlab;
+pub mod sandbox;
+pub mod secrets;
