@@ -1,0 +1,295 @@
+//! Kinds: one file per sort of thing that AutoGit manages, and the table that lists them.
+//!
+//! A new kind is a file here that implements [`Kind`], and a line in [`TABLE`].
+
+mod fields;
+mod group;
+mod inventory;
+mod protected_branch;
+mod repo;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::{FieldProblem, Place, Shape};
+use crate::core::{Address, Change, Fields, Impact, Key, Live, Path, Present, Rules, Step};
+use crate::live::gitlab::{self, Reader, Writer};
+
+pub use inventory::World;
+
+/// Every kind: its type, and where its resources stand in the file.
+pub static TABLE: &[Entry] = &[
+    Entry::of::<group::Group>(Place::Section("groups")),
+    Entry::of::<repo::Repo>(Place::Section("repos")),
+    Entry::of::<protected_branch::ProtectedBranch>(Place::Within {
+        kind: "repo",
+        field: "protected_branches",
+    }),
+];
+
+/// One kind of thing. The type is what the user writes: every field is optional, and one left out is not managed.
+pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The kind's name: the first part of its addresses.
+    const NAME: &'static str;
+    /// Whether a resource may be declared with `moved_from`.
+    const CAN_MOVE: bool = false;
+    /// Whether AutoGit may remove one because it is no longer declared.
+    const PRUNABLE: bool = true;
+    /// The role that its changes take, for who was refused: "Maintainer of the repo".
+    const ROLE: &'static str;
+    /// Fields that matter only when a resource is made.
+    const CREATE_ONLY: &'static [&'static str] = &[];
+
+    /// Judges a key as written.
+    fn check_key(key: &Key) -> Result<(), String>;
+
+    /// Judges fields that are each well-formed, but not together.
+    fn check(&self) -> Vec<FieldProblem> {
+        Vec::new()
+    }
+
+    /// What must be there first. `None`: the resource is on its way out.
+    fn needs(key: &Key, value: Option<&Fields>) -> Vec<Address>;
+
+    /// What a change does to people. The field of a whole resource made or removed is empty.
+    fn impact(change: &Change) -> Impact;
+
+    /// What making a resource does to people beside what is there under the same parent.
+    fn among(_key: &Key, _fields: &Fields, _beside: &[(&Key, &Present)]) -> Impact {
+        Impact::Neutral
+    }
+
+    /// Whether a change waits until what lives in the resource is as it should be.
+    fn last(_change: &Change) -> bool {
+        false
+    }
+
+    /// Whether a change writes into other resources too, so that live has to be looked at again after it.
+    fn spreads(_change: &Change) -> bool {
+        false
+    }
+
+    /// Why a resource with these fields cannot be in another one, whose declared fields come before its live ones:
+    /// a text that ends where the other's address follows.
+    fn fits(_fields: &Fields, _outer: &[&Fields]) -> Option<String> {
+        None
+    }
+
+    /// Why GitLab accepts no changes to what lives in a resource with these fields.
+    fn seals(_fields: &Fields) -> Option<&'static str> {
+        None
+    }
+
+    /// Reads a whole batch. What is not in the answer counts as unreadable.
+    fn observe(cx: &Reader, scope: &Scope) -> impl Future<Output = Result<Observed, Error>> + Send;
+
+    /// Carries out one step.
+    fn apply(cx: &Context, task: &Task<'_>) -> impl Future<Output = Result<Applied, Error>> + Send;
+}
+
+/// What to observe.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// The resources asked for, and the id by which the ledger knows each.
+    pub wanted: BTreeMap<Key, Option<String>>,
+    /// The paths whose whole collection is asked for, declared or not.
+    pub complete: BTreeSet<Path>,
+    /// What the run is about, and who is asking.
+    pub world: Arc<World>,
+}
+
+/// What was observed, by key.
+pub type Observed = BTreeMap<Key, Live>;
+
+/// One step to carry out, and what it starts from.
+pub struct Task<'a> {
+    /// The step.
+    pub step: &'a Step,
+    /// What is there; `None` where nothing is.
+    pub live: Option<&'a Present>,
+}
+
+/// What is there after a step.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// Its id.
+    pub id: String,
+    /// Its fields as GitLab answered them, to be held against what was asked; empty after a removal.
+    pub value: Fields,
+}
+
+/// The ids of what is there, by address; grows as steps are done. Clones share them.
+#[derive(Clone, Default)]
+pub struct Ids(Arc<Mutex<BTreeMap<Address, String>>>);
+
+impl Ids {
+    /// The id of what is at `address`.
+    pub fn get(&self, address: &Address) -> Option<String> {
+        self.locked().get(address).cloned()
+    }
+
+    /// Says what is at `address` now; `None`: nothing.
+    pub fn set(&self, address: &Address, id: Option<String>) {
+        match id {
+            Some(id) => self.locked().insert(address.clone(), id),
+            None => self.locked().remove(address),
+        };
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<Address, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FromIterator<(Address, String)> for Ids {
+    fn from_iter<I: IntoIterator<Item = (Address, String)>>(ids: I) -> Self {
+        Ids(Arc::new(Mutex::new(ids.into_iter().collect())))
+    }
+}
+
+/// What a kind has at hand when it applies.
+pub struct Context {
+    /// Writes on behalf of the step's resource.
+    pub writer: Writer,
+    /// The ids of what exists.
+    pub ids: Ids,
+}
+
+impl Context {
+    /// The id of something this step needs.
+    ///
+    /// # Errors
+    /// When it is not there; the planner puts what is needed first, so it then vanished meanwhile.
+    pub fn id_of(&self, address: &Address) -> Result<String, Error> {
+        let gone = || Error::Refused(format!("{address} is not there any more: plan again"));
+        self.ids.get(address).ok_or_else(gone)
+    }
+}
+
+/// Why a kind could not observe or apply.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// GitLab, or the way to it, said no.
+    #[error(transparent)]
+    Gitlab(#[from] gitlab::Error),
+    /// AutoGit itself declined.
+    #[error("{0}")]
+    Refused(String),
+}
+
+type Eventually<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// A kind in the table, its type erased.
+pub struct Entry {
+    /// What config needs to know.
+    pub shape: Shape,
+    /// What the planner needs to know.
+    pub rules: Rules,
+    /// [`Kind::ROLE`].
+    pub role: &'static str,
+    /// [`Kind::observe`].
+    pub observe: for<'a> fn(&'a Reader, &'a Scope) -> Eventually<'a, Observed>,
+    /// [`Kind::apply`].
+    pub apply: for<'a> fn(&'a Context, &'a Task<'a>) -> Eventually<'a, Applied>,
+}
+
+impl Entry {
+    const fn of<K: Kind>(place: Place) -> Self {
+        Entry {
+            shape: Shape {
+                name: K::NAME,
+                place,
+                schema: fields::schema::<K>,
+                can_move: K::CAN_MOVE,
+                check_key: K::check_key,
+                decode: fields::decode::<K>,
+            },
+            rules: Rules {
+                name: K::NAME,
+                parent: match place {
+                    Place::Section(_) => None,
+                    Place::Within { kind, .. } => Some(kind),
+                },
+                needs: K::needs,
+                impact: K::impact,
+                among: K::among,
+                last: K::last,
+                spreads: K::spreads,
+                fits: K::fits,
+                seals: K::seals,
+                create_only: K::CREATE_ONLY,
+                prunable: K::PRUNABLE,
+            },
+            role: K::ROLE,
+            observe: |cx, scope| Box::pin(K::observe(cx, scope)),
+            apply: |cx, task| Box::pin(K::apply(cx, task)),
+        }
+    }
+}
+
+/// The kind of this name.
+pub fn by_name(name: &str) -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| entry.shape.name == name)
+}
+
+/// The shapes of all kinds, for config.
+pub fn shapes() -> Vec<Shape> {
+    TABLE.iter().map(|entry| entry.shape).collect()
+}
+
+/// The rules of all kinds, for the planner.
+pub fn rules() -> Vec<Rules> {
+    TABLE.iter().map(|entry| entry.rules).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::shapes;
+    use crate::config;
+
+    /// Compares a generated file with what is checked in; `AUTOGIT_BLESS=1` rewrites it.
+    fn is_current(path: &str, generated: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        if std::env::var_os("AUTOGIT_BLESS").is_some() {
+            std::fs::write(&path, generated).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == generated,
+            "{} is stale: run the tests once with AUTOGIT_BLESS=1",
+            path.display()
+        );
+    }
+
+    #[test]
+    fn the_published_schema_is_current() {
+        is_current(
+            "schema/autogit.schema.json",
+            &format!("{:#}\n", config::schema(&shapes())),
+        );
+    }
+
+    #[test]
+    fn the_language_reference_is_current() {
+        is_current("docs/language.md", &config::reference(&shapes()));
+    }
+
+    #[test]
+    fn the_starter_file_is_valid() {
+        let loaded = config::load_bytes(Path::new("autogit.yaml"), config::starter().as_bytes(), &shapes());
+        assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+        assert!(
+            loaded
+                .config
+                .is_some_and(|config| !config.declarations.is_empty())
+        );
+    }
+}
