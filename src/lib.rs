@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod core;
+pub mod engine;
 pub mod kinds;
 pub mod live;

@@ -1,0 +1,145 @@
+//! Observing: which GitLab this is, and what is there, read in bulk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Error;
+use crate::core::{Address, Fields, Live, Path};
+use crate::kinds::{self, Scope, World};
+use crate::live::gitlab::Reader;
+
+/// Which GitLab this is, and who is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// GitLab's version.
+    pub version: String,
+    /// Whether it is the Enterprise Edition, licensed or not.
+    pub enterprise: bool,
+    /// The acting user's name.
+    pub user: String,
+    /// Whether the user is an administrator, and so sees everything.
+    pub admin: bool,
+}
+
+impl About {
+    /// Asks GitLab.
+    ///
+    /// # Errors
+    /// When it does not answer, or is older than 17.0.
+    pub async fn read(cx: &Reader, url: &str) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            version: String,
+            #[serde(default)]
+            enterprise: bool,
+        }
+        #[derive(Deserialize)]
+        struct User {
+            id: u64,
+            username: String,
+            #[serde(default)]
+            is_admin: bool,
+        }
+        let (metadata, user) =
+            futures_util::try_join!(cx.get::<Metadata>("/metadata", &[]), cx.get::<User>("/user", &[]))?;
+        let major = metadata
+            .version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse::<u32>().ok());
+        if major.is_some_and(|major| major < 17) {
+            return Err(Error::TooOld {
+                url: url.to_owned(),
+                version: metadata.version,
+            });
+        }
+        // `/user` tells of the account; `/users/:id` tells it only while admin mode lets this token use it.
+        let admin = user.is_admin
+            && cx
+                .get::<User>(&format!("/users/{}", user.id), &[])
+                .await?
+                .is_admin;
+        Ok(About {
+            version: metadata.version,
+            enterprise: metadata.enterprise,
+            user: user.username,
+            admin,
+        })
+    }
+}
+
+/// What to observe.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    /// The resources, and the id by which each is known.
+    pub addresses: BTreeMap<Address, Option<String>>,
+    /// The path that something had before it moves.
+    pub moved: BTreeMap<Path, Path>,
+    /// The default branches that repos are declared to have.
+    pub default_branches: BTreeMap<Path, String>,
+    /// The collections (kind, path of the parent) of which everything is wanted.
+    pub complete: BTreeSet<(String, Path)>,
+}
+
+impl Reach {
+    /// Notes the default branch that a resource, if it is a repo, is declared to have.
+    pub fn default_branch(&mut self, address: &Address, value: &Fields) {
+        let branch = value.get("default_branch").and_then(Value::as_str);
+        if let ("repo", Some(branch)) = (&*address.kind, branch) {
+            self.default_branches
+                .insert(address.key.path.clone(), branch.to_owned());
+        }
+    }
+
+    /// What is there, of all kinds at once.
+    ///
+    /// # Errors
+    /// When GitLab does not answer. What it does not show is [`Live::Unreadable`].
+    pub async fn observe(&self, cx: &Reader, about: &About) -> Result<BTreeMap<Address, Live>, kinds::Error> {
+        let mut world = World {
+            sees_all: about.admin,
+            enterprise: about.enterprise,
+            default_branches: self.default_branches.clone(),
+            ..World::default()
+        };
+        let mut scopes: BTreeMap<&str, Scope> = BTreeMap::new();
+        for (address, id) in &self.addresses {
+            let (path, former) = (
+                address.key.path.clone(),
+                self.moved.get(&address.key.path).cloned(),
+            );
+            let lives_in = kinds::by_name(&address.kind).and_then(|kind| kind.rules.parent);
+            if let (None, Some(id)) = (lives_in, id) {
+                world.ids.insert(path.clone(), id.clone());
+            }
+            match lives_in.unwrap_or(&address.kind) {
+                "group" => world.groups.insert(path, former),
+                _ => world.repos.insert(path, former),
+            };
+            scopes
+                .entry(&address.kind)
+                .or_default()
+                .wanted
+                .insert(address.key.clone(), id.clone());
+        }
+        for (kind, path) in &self.complete {
+            scopes.entry(kind).or_default().complete.insert(path.clone());
+        }
+        let world = Arc::new(world);
+        let observed = kinds::TABLE.iter().map(async |kind| {
+            let mut scope = scopes.get(kind.shape.name).cloned().unwrap_or_default();
+            scope.world = world.clone();
+            let observed = (kind.observe)(cx, &scope).await?;
+            Ok::<_, kinds::Error>(
+                observed
+                    .into_iter()
+                    .map(|(key, live)| (Address::new(kind.shape.name, key), live)),
+            )
+        });
+        Ok(try_join_all(observed).await?.into_iter().flatten().collect())
+    }
+}

@@ -1,0 +1,164 @@
+//! Saved plans: what was reviewed is what is applied, or nothing is.
+
+use std::collections::BTreeMap;
+use std::path::{self, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::observe::Reach;
+use super::state::{self, Ledger, StateError};
+use crate::config::SecretRef;
+use crate::core::{Action, Address, Entry, Live, Path, Plan, Step, diff};
+use crate::kinds;
+
+/// A plan in a file: ids, befores and references to secrets, never a secret.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SavedPlan {
+    /// The format: [`SavedPlan::VERSION`].
+    pub version: u32,
+    /// The instance it was made for.
+    pub url: url::Url,
+    /// Reference to the token that made it.
+    pub token: Option<SecretRef>,
+    /// The certificate authority of the instance.
+    pub ca_file: Option<PathBuf>,
+    /// Whether it was made for the embedded sandbox.
+    pub sandbox: bool,
+    /// The path that something had before it moves.
+    pub moved: BTreeMap<Path, Path>,
+    /// What the ledger held of what the plan touches.
+    pub recorded: BTreeMap<Address, Entry>,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// Something that a saved plan touches moved since.
+#[derive(Debug, thiserror::Error)]
+#[error("the plan is stale: {address} {what}; nothing was written: plan again")]
+pub struct Stale {
+    /// What moved.
+    pub address: Address,
+    /// How.
+    pub what: String,
+}
+
+impl SavedPlan {
+    /// The format this program reads and writes.
+    pub const VERSION: u32 = 1;
+
+    /// Writes the plan to `path`, readable by its owner only.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &path::Path) -> Result<(), StateError> {
+        let text = serde_json::to_vec_pretty(self).expect("a plan is plain data");
+        state::replace(path, &text)
+    }
+
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no plan, or is one of another format.
+    pub fn read(path: &path::Path) -> Result<Self, StateError> {
+        let text = std::fs::read(path).map_err(|error| StateError::Io {
+            doing: "read",
+            path: path.into(),
+            error,
+        })?;
+        let wrong = |why: String| StateError::Unreadable {
+            path: path.into(),
+            why,
+        };
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let how = "make one with `autogit plan --out FILE`";
+        let found: Version = serde_json::from_slice(&text)
+            .map_err(|error| wrong(format!("it is not a saved plan ({error}): {how}")))?;
+        if found.version != Self::VERSION {
+            return Err(wrong(
+                "it was saved by another version of AutoGit: plan again".into(),
+            ));
+        }
+        serde_json::from_slice(&text).map_err(|error| wrong(format!("it is not a saved plan: {error}")))
+    }
+
+    /// What the ledger holds of what `plan` touches.
+    pub fn recorded(plan: &Plan, ledger: &Ledger) -> BTreeMap<Address, Entry> {
+        let known = |step: &Step| Some((step.address.clone(), ledger.resources.get(&step.address)?.clone()));
+        plan.steps.iter().filter_map(known).collect()
+    }
+
+    /// Everything that the plan touches, what that needs, and what an interrupted run may have written.
+    pub(super) fn reach(&self, ledger: &Ledger) -> Reach {
+        let mut reach = Reach {
+            moved: self.moved.clone(),
+            ..Reach::default()
+        };
+        for step in &self.plan.steps {
+            let kind = kinds::by_name(&step.address.kind);
+            let needs = kind.map(|kind| (kind.rules.needs)(&step.address.key, Some(&step.value)));
+            for need in needs.into_iter().flatten() {
+                reach.addresses.entry(need).or_insert(None);
+            }
+            reach.addresses.insert(step.address.clone(), step.id.clone());
+            reach.default_branch(&step.address, &step.value);
+        }
+        for address in ledger.in_doubt.keys() {
+            reach.addresses.entry(address.clone()).or_insert(None);
+        }
+        reach
+    }
+
+    /// Checks that all it touches is as it was, there and in the ledger.
+    ///
+    /// # Errors
+    /// Names the first thing that moved.
+    pub(super) fn check(&self, live: &BTreeMap<Address, Live>, ledger: &Ledger) -> Result<(), Stale> {
+        for step in &self.plan.steps {
+            let known = |entries: &BTreeMap<Address, Entry>| {
+                entries
+                    .get(&step.address)
+                    .map(|entry| (entry.id.clone(), entry.origin))
+            };
+            let moved = match known(&self.recorded) == known(&ledger.resources) {
+                true => moved(step, live.get(&step.address)),
+                false => Some("was managed or released by another run".into()),
+            };
+            if let Some(what) = moved {
+                return Err(Stale {
+                    address: step.address.clone(),
+                    what,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What moved under a step since it was planned.
+fn moved(step: &Step, live: Option<&Live>) -> Option<String> {
+    // The second part of something that the plan itself makes.
+    let is_made_here = step.id.is_none();
+    match live {
+        _ if step.action == Action::Release => None,
+        Some(Live::Absent) | None if is_made_here => None,
+        Some(Live::Absent) | None => Some("is not there any more".into()),
+        Some(Live::Unreadable(why)) => Some(format!("could not be read: {why}")),
+        Some(Live::Present(_)) if is_made_here => Some("is there now".into()),
+        Some(Live::Present(found)) if step.id.as_ref() != Some(&found.id) => {
+            Some("is another one now".into())
+        }
+        Some(Live::Present(found)) => moved_field(step, &found.value),
+    }
+}
+
+fn moved_field(step: &Step, live: &crate::core::Fields) -> Option<String> {
+    let mut changes = step
+        .changes
+        .iter()
+        .filter(|change| change.field != "path" && !change.secret && step.id.is_some());
+    let moved = changes.find(|change| diff::at(live, &change.field) != change.before.as_ref())?;
+    Some(format!("has another `{}` now", moved.field))
+}

@@ -1,0 +1,114 @@
+//! A session: one instance, one store, and what is done between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::state::{FingerprintKey, Journal, Ledger, Store};
+use super::survey::fingerprints;
+use super::{About, Error, SavedPlan, Survey, Targets, claims};
+use crate::config::Config;
+use crate::core::{Address, Entry, Live, Plan};
+use crate::live::gitlab::{Client, Settings};
+
+/// One instance and the state that is kept for it.
+pub struct Session {
+    /// The instance's URL.
+    pub url: url::Url,
+    /// Which GitLab it is, and who is asking.
+    pub about: About,
+    /// The way to it.
+    pub client: Client,
+    /// Where state is kept.
+    pub store: Box<dyn Store>,
+    /// Makes the store's fingerprints.
+    pub key: FingerprintKey,
+}
+
+impl Session {
+    /// Connects, and asks GitLab what it is.
+    ///
+    /// # Errors
+    /// When GitLab does not answer, is too old, or the store cannot be used.
+    pub async fn open(settings: Settings, store: Box<dyn Store>) -> Result<Self, Error> {
+        let url = settings.url.clone();
+        let client = Client::connect(settings)?;
+        let about = About::read(&client.reader(), url.as_str()).await?;
+        let key = store.fingerprint_key()?;
+        Ok(Session {
+            url,
+            about,
+            client,
+            store,
+            key,
+        })
+    }
+
+    /// Surveys what the config is about, and plans.
+    ///
+    /// # Errors
+    /// When GitLab does not answer, a target names nothing, or resources need each other in a circle.
+    pub async fn plan(&self, config: &Config, targets: &Targets) -> Result<(Survey, Plan), Error> {
+        let ledger = self.store.load()?;
+        // What was remembered may have been written since.
+        let reader = self.client.reader();
+        let survey = Survey::make(&reader, self.about.clone(), config, ledger, targets).await?;
+        let plan = survey.plan(&self.key)?;
+        Ok((survey, plan))
+    }
+
+    /// Reads again what a saved plan touches, and checks that nothing of it moved.
+    ///
+    /// # Errors
+    /// When something moved, or GitLab does not answer.
+    pub async fn recheck(&self, saved: &SavedPlan) -> Result<(Ledger, BTreeMap<Address, Live>), Error> {
+        let mut ledger = self.store.load()?;
+        let reach = saved.reach(&ledger);
+        let mut live = reach.observe(&self.client.reader(), &self.about).await?;
+        let touched: BTreeSet<&Address> = saved.plan.steps.iter().map(|step| &step.address).collect();
+        claims::settle(&mut ledger, &mut live, &touched);
+        saved.check(&live, &ledger)?;
+        Ok((ledger, live))
+    }
+
+    /// Brings the ledger up to date after a run. Nothing is written where nothing changed.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn conclude(&self, journal: Option<&Journal>, survey: Option<&Survey>) -> Result<(), Error> {
+        let before = self.store.load()?;
+        let mut ledger = match (journal, survey) {
+            (Some(journal), _) => journal.ledger(),
+            (None, Some(survey)) => survey.ledger.clone(),
+            (None, None) => return Ok(()),
+        };
+        if let Some(survey) = survey {
+            self.refresh(&mut ledger.resources, survey);
+        }
+        ledger.serial = before.serial;
+        if journal.is_some() || ledger != before || before.serial == 0 {
+            self.store.save(ledger)?;
+        }
+        Ok(())
+    }
+
+    /// Records of what is as declared that it is: the config may have come to say what was live already.
+    fn refresh(&self, resources: &mut BTreeMap<Address, Entry>, survey: &Survey) {
+        for (address, wanted) in &survey.wanted {
+            let Some(Live::Present(found)) = survey.live.get(address) else {
+                continue;
+            };
+            let Some(entry) = resources.get_mut(address).filter(|entry| entry.id == found.id) else {
+                continue;
+            };
+            let as_declared = wanted
+                .value
+                .iter()
+                .filter(|(field, value)| found.value.get(*field) == Some(value));
+            let fields = as_declared
+                .map(|(field, value)| (field.clone(), value.clone()))
+                .collect();
+            entry
+                .fingerprints
+                .extend(fingerprints(&self.key, address, &fields));
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The directory store: `.autogit/<instance>/` beside the config.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{FingerprintKey, Holder, Journal, Ledger, Lock, StateError, Store, journal};
+
+/// State in a directory that only its owner can read.
+///
+/// `ledger.json` is replaced as a whole, `journal.jsonl` leads from it to what was done since, `key` makes the
+/// fingerprints, and `lock` is held (`flock`) by the process that works on them.
+pub struct Directory {
+    root: PathBuf,
+    instance: String,
+}
+
+impl Directory {
+    /// The store of `instance` (its URL, or `sandbox`) in `base`, made if it is not there.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn open(base: &Path, instance: &str) -> Result<Self, StateError> {
+        let instance = instance.trim_end_matches('/');
+        let name: String = instance
+            .split("://")
+            .last()
+            .unwrap_or(instance)
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '.' || c == '-' {
+                    c
+                } else {
+                    '_'
+                }
+            })
+            .collect();
+        let root = base.join(name.trim_matches('_'));
+        let make = DirBuilder::new().recursive(true).mode(0o700).create(&root);
+        make.map_err(|error| StateError::Io {
+            doing: "make",
+            path: root.clone(),
+            error,
+        })?;
+        let ignore = base.join(".gitignore");
+        if !ignore.exists() {
+            fs::write(&ignore, "*\n").map_err(|error| StateError::Io {
+                doing: "write",
+                path: ignore,
+                error,
+            })?;
+        }
+        Ok(Directory {
+            root,
+            instance: instance.to_owned(),
+        })
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Takes the lock. A holder has written its name; who has not only looks, and is waited for.
+    fn take(&self, file: &mut File) -> Result<(), StateError> {
+        for _ in 0..10 {
+            match file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::Error(error)) => {
+                    return Err(StateError::Io {
+                        doing: "lock",
+                        path: self.file("lock"),
+                        error,
+                    });
+                }
+                Err(TryLockError::WouldBlock) => match holder(file) {
+                    Some(holder) => return Err(StateError::Locked(Some(holder))),
+                    None => std::thread::sleep(GLANCE),
+                },
+            }
+        }
+        Err(StateError::Locked(None))
+    }
+
+    fn lock_file(&self) -> Result<File, StateError> {
+        let path = self.file("lock");
+        let open = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path);
+        open.map_err(|error| StateError::Io {
+            doing: "open",
+            path,
+            error,
+        })
+    }
+}
+
+impl Store for Directory {
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn load(&self) -> Result<Ledger, StateError> {
+        let path = self.file(LEDGER);
+        let ledger = read_json::<Ledger>(&path)?.unwrap_or_else(|| Ledger::new(&self.instance));
+        if ledger.version > Ledger::VERSION {
+            let (format, known) = (ledger.version, Ledger::VERSION);
+            let why =
+                format!("it has format {format}, and this program knows up to {known}: use a newer one");
+            return Err(StateError::Unreadable { path, why });
+        }
+        if ledger.instance != self.instance {
+            let why = format!(
+                "it belongs to {}, not to {}: correct `gitlab.url`, or move the folder away to start anew",
+                ledger.instance, self.instance
+            );
+            return Err(StateError::Unreadable { path, why });
+        }
+        let path = self.file(JOURNAL);
+        journal::replay(&path, ledger).map_err(|error| StateError::Io {
+            doing: "read",
+            path,
+            error,
+        })
+    }
+
+    fn save(&self, ledger: Ledger) -> Result<(), StateError> {
+        let serial = ledger.serial + 1;
+        write_json(&self.file(LEDGER), &Ledger { serial, ..ledger })?;
+        // From here on its serial makes the journal void; removing it only tidies up.
+        let path = self.file(JOURNAL);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
+                doing: "remove",
+                path,
+                error,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&self, ledger: Ledger) -> Result<Journal, StateError> {
+        self.save(ledger.clone())?;
+        let path = self.file(JOURNAL);
+        let ledger = Ledger {
+            serial: ledger.serial + 1,
+            ..ledger
+        };
+        let journal = Journal::begin(&path, ledger).and_then(|journal| sync_folder(&path).map(|()| journal));
+        journal.map_err(|error| StateError::Io {
+            doing: "begin",
+            path,
+            error,
+        })
+    }
+
+    fn fingerprint_key(&self) -> Result<FingerprintKey, StateError> {
+        let path = self.file("key");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut bytes = vec![0; FingerprintKey::LENGTH];
+                let random = SystemRandom::new().fill(&mut bytes);
+                random.map_err(|_| StateError::Io {
+                    doing: "make",
+                    path: path.clone(),
+                    error: io::Error::other("no randomness"),
+                })?;
+                // Two first runs at a time must end up with one key.
+                write_new(&path, &bytes)?;
+                fs::read(&path).map_err(|error| StateError::Io {
+                    doing: "read",
+                    path: path.clone(),
+                    error,
+                })?
+            }
+            Err(error) => {
+                return Err(StateError::Io {
+                    doing: "read",
+                    path,
+                    error,
+                });
+            }
+        };
+        let wrong = "it is not a fingerprint key: remove it, and the next apply records every value anew";
+        let bytes = bytes.try_into().map_err(|_| StateError::Unreadable {
+            path,
+            why: wrong.into(),
+        })?;
+        Ok(FingerprintKey::new(&bytes))
+    }
+
+    fn lock(&self, operation: &str) -> Result<Lock, StateError> {
+        let mut file = self.lock_file()?;
+        self.take(&mut file)?;
+        let of = |name: &str| std::env::var(name).ok();
+        let host = fs::read_to_string("/etc/hostname").ok();
+        let holder = Holder {
+            pid: std::process::id(),
+            who: format!(
+                "{}@{}",
+                of("USER")
+                    .or_else(|| of("LOGNAME"))
+                    .unwrap_or_else(|| "somebody".into()),
+                host.as_deref().map_or("this host", str::trim)
+            ),
+            operation: operation.to_owned(),
+            since: jiff::Timestamp::now(),
+        };
+        let text = serde_json::to_vec(&holder).expect("a holder is plain text and numbers");
+        let write = clear(&mut file).and_then(|()| file.write_all(&text));
+        write.map_err(|error| StateError::Io {
+            doing: "write",
+            path: self.file("lock"),
+            error,
+        })?;
+        Ok(Lock {
+            release: Some(Box::new(move || {
+                // The kernel gives the lock back in any case; a name left behind only reads oddly.
+                let _ = clear(&mut file);
+            })),
+        })
+    }
+
+    fn unlock(&self) -> Result<Option<Holder>, StateError> {
+        let mut file = self.lock_file()?;
+        self.take(&mut file)?;
+        let held_by = holder(&mut file);
+        clear(&mut file).map_err(|error| StateError::Io {
+            doing: "clear",
+            path: self.file("lock"),
+            error,
+        })?;
+        Ok(held_by)
+    }
+
+    fn holder(&self) -> Result<Option<Holder>, StateError> {
+        let mut file = self.lock_file()?;
+        match self.take(&mut file) {
+            Ok(()) => Ok(None),
+            Err(StateError::Locked(holder)) => Ok(holder),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The ledger's file.
+const LEDGER: &str = "ledger.json";
+
+/// The journal's file.
+const JOURNAL: &str = "journal.jsonl";
+
+/// Waits out whoever only looks at the lock: ten times this long.
+const GLANCE: Duration = Duration::from_millis(20);
+
+fn holder(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn clear(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(StateError::Io {
+                doing: "read",
+                path: path.to_owned(),
+                error,
+            });
+        }
+    };
+    serde_json::from_slice(&text).map(Some).map_err(|error| {
+        let why = format!("{error}: put it back from a backup, or remove it, which loses no resource");
+        StateError::Unreadable {
+            path: path.to_owned(),
+            why,
+        }
+    })
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StateError> {
+    let mut text = serde_json::to_vec_pretty(value).expect("state is plain text and numbers");
+    text.push(b'\n');
+    replace(path, &text)
+}
+
+/// Replaces a file as a whole: a reader sees the old text or the new, whatever happens. Mode 0600.
+pub(in crate::engine) fn replace(path: &Path, text: &[u8]) -> Result<(), StateError> {
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
+        file.write_all(text)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        sync_folder(path)
+    };
+    write().map_err(|error| StateError::Io {
+        doing: "write",
+        path: path.to_owned(),
+        error,
+    })
+}
+
+/// Writes a file that is not there yet, as a whole; one that is there stays. Mode 0600.
+fn write_new(path: &Path, text: &[u8]) -> Result<(), StateError> {
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
+        file.write_all(text)?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(path) {
+            Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+            _ => sync_folder(path),
+        }
+    };
+    write().map_err(|error| StateError::Io {
+        doing: "write",
+        path: path.to_owned(),
+        error,
+    })
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes a new name in a folder survive a power cut.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
+}
