@@ -5,3 +5,4 @@ pub mod core;
 pub mod engine;
 pub mod kinds;
 pub mod live;
+pub mod render;
