@@ -1,0 +1,97 @@
+//! `autogit ledger`: what AutoGit manages, and how to make it forget.
+
+use anstream::println;
+use serde_json::json;
+
+use super::validate::Format;
+use super::{Exit, Global, Problem, connect};
+use crate::core::{Address, Ownership};
+use crate::engine::state::Store;
+
+/// Show what AutoGit manages, or make it forget
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  autogit ledger list
+  autogit ledger forget repo.platform/old    it is then found and adopted anew, or left alone")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// The state of the sandbox instead of the config's GitLab
+    #[arg(long, global = true)]
+    sandbox: bool,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// List what is managed, and whether AutoGit created or adopted it
+    List {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Stop managing resources, without changing them
+    Forget {
+        /// Addresses, as `ledger list` shows them
+        #[arg(required = true, value_name = "ADDRESS")]
+        addresses: Vec<Address>,
+    },
+}
+
+impl Args {
+    pub fn run(self, global: &Global) -> Result<Exit, Problem> {
+        let store = connect::offline_store(global, self.sandbox)?;
+        match self.command {
+            Command::List { format } => list(&store, format),
+            Command::Forget { addresses } => forget(&store, &addresses),
+        }
+    }
+}
+
+fn list(store: &dyn Store, format: Format) -> Result<Exit, Problem> {
+    let ledger = store.load()?;
+    if format == Format::Json {
+        let resources: Vec<_> = ledger
+            .resources
+            .iter()
+            .map(|(address, entry)| json!({"address": address, "id": entry.id, "origin": entry.origin}))
+            .collect();
+        println!(
+            "{:#}",
+            json!({"format": "autogit-ledger", "version": 1, "instance": ledger.instance, "resources": resources})
+        );
+        return Ok(Exit::Done);
+    }
+    for (address, entry) in &ledger.resources {
+        let origin = match entry.origin {
+            Ownership::Created => "created",
+            Ownership::Adopted => "adopted",
+        };
+        println!("{origin}  {address}  (id {})", entry.id);
+    }
+    println!(
+        "{} resources managed on {}",
+        ledger.resources.len(),
+        ledger.instance
+    );
+    Ok(Exit::Done)
+}
+
+fn forget(store: &dyn Store, addresses: &[Address]) -> Result<Exit, Problem> {
+    let _lock = store.lock("ledger forget")?;
+    let mut ledger = store.load()?;
+    if let Some(unknown) = addresses
+        .iter()
+        .find(|address| !ledger.resources.contains_key(address))
+    {
+        return Err(
+            Problem::new(format!("failed to forget {unknown}: it is not managed"))
+                .help("`autogit ledger list` shows what is"),
+        );
+    }
+    ledger.resources.retain(|address, _| !addresses.contains(address));
+    ledger.in_doubt.retain(|address, _| !addresses.contains(address));
+    store.save(ledger)?;
+    println!("Forgot {} resources. They stay as they are.", addresses.len());
+    Ok(Exit::Done)
+}

@@ -1,0 +1,195 @@
+//! `autogit plan`: the difference between the config and what is live. Writes nothing.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anstream::{eprintln, print, println};
+use serde_json::json;
+
+use super::connect::{Instance, load};
+use super::output::{color, stdout_color};
+use super::{Exit, Global, Problem, findings};
+use crate::config::{Config, Edition, Loaded, Prune};
+use crate::core::{Address, Plan};
+use crate::engine::{SavedPlan, Session, Survey, Targets};
+use crate::render::{self, Cost, Header, Role, Style, View};
+
+/// Show what `apply` would change; writes nothing
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  autogit plan
+  autogit plan --out plan.json && autogit apply plan.json
+  autogit plan --target 'repo.platform/*' --format markdown
+  autogit plan --explain repo.platform/api")]
+pub struct Args {
+    #[command(flatten)]
+    instance: Instance,
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Save the plan to a file, for `apply FILE`
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How to print the plan
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Exit with 2 when there are changes
+    #[arg(long)]
+    detailed_exitcode: bool,
+    /// Show where each value of a resource comes from, instead of a plan
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["out", "targets"])]
+    explain: Option<Address>,
+}
+
+/// Which part of what is declared a command is about.
+#[derive(clap::Args)]
+pub struct Chosen {
+    /// Only addresses that match this glob, and what they need; nothing is pruned then
+    #[arg(long = "target", value_name = "GLOB")]
+    targets: Vec<String>,
+}
+
+impl Chosen {
+    /// The targets.
+    pub fn targets(&self) -> Result<Targets, Problem> {
+        Targets::new(&self.targets).map_err(|error| Problem::new(format!("failed to read --target: {error}")))
+    }
+}
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs; `autogit schema plan` describes it
+    Json,
+    /// For comments on merge requests
+    Markdown,
+}
+
+impl Args {
+    pub async fn run(self, global: &Global) -> Result<Exit, Problem> {
+        let started = Instant::now();
+        let (loaded, config) = load(global)?;
+        if let Some(address) = &self.explain {
+            return explain(&loaded, address, self.format);
+        }
+        let connected = self.instance.connect(global, (&config).into(), None).await?;
+        let session = &connected.session;
+        findings::show_edition(&loaded.sources, &config, &session.about);
+        let (survey, plan) = session.plan(&config, &self.chosen.targets()?).await?;
+        show(session, &plan, started, self.format, global);
+        if survey.ledger.serial == 0 && config.prune != Prune::None && self.format == Format::Text {
+            note_first_run(session);
+        }
+        let found = findings::of_plan(&plan, &config);
+        findings::show(&loaded.sources, &found, color());
+        let changes = !plan.steps.is_empty();
+        if let Some(path) = &self.out {
+            save(&self.instance, &config, session, &survey, plan).write(path)?;
+            let but = if found.is_empty() {
+                ""
+            } else {
+                ", without what could not be planned"
+            };
+            eprintln!("Saved the plan to {}{but}.", path.display());
+        }
+        Ok(match (found.is_empty(), changes) {
+            (false, _) => Exit::Failed,
+            (true, true) if self.detailed_exitcode => Exit::Changes,
+            (true, _) => Exit::Done,
+        })
+    }
+}
+
+/// Says where ownership starts, which decides what may be pruned.
+fn note_first_run(session: &Session) {
+    let store = session.store.describe();
+    eprintln!(
+        "\u{1b}[2mnote: no state in {store} yet: nothing is owned by AutoGit, so nothing is pruned\u{1b}[0m"
+    );
+}
+
+/// Prints a plan to standard output.
+pub fn show(session: &Session, plan: &Plan, started: Instant, format: Format, global: &Global) {
+    let header = header(session);
+    let counts = session.client.counts();
+    let cost = Cost {
+        requests: counts.reads,
+        writes: counts.writes,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    let view = View {
+        header: &header,
+        plan,
+        cost: Some(cost),
+    };
+    let style = Style {
+        colour: stdout_color(),
+        width: None,
+        full: global.verbose > 0,
+    };
+    match format {
+        Format::Text => print!("{}", render::text(&view, style)),
+        Format::Json => println!("{:#}", render::json(&view)),
+        Format::Markdown => print!("{}", render::markdown(&view)),
+    }
+}
+
+fn header(session: &Session) -> Header {
+    let about = &session.about;
+    Header {
+        url: session.url.to_string(),
+        user: about.user.clone(),
+        role: if about.admin {
+            Role::Administrator
+        } else {
+            Role::User
+        },
+        edition: if about.enterprise {
+            Edition::Ee
+        } else {
+            Edition::Ce
+        },
+        version: about.version.clone(),
+        store: session.store.describe(),
+    }
+}
+
+fn save(instance: &Instance, config: &Config, session: &Session, survey: &Survey, plan: Plan) -> SavedPlan {
+    SavedPlan {
+        version: SavedPlan::VERSION,
+        url: session.url.clone(),
+        token: config.gitlab.token.clone(),
+        ca_file: config.gitlab.ca_file.clone(),
+        sandbox: instance.sandbox,
+        moved: survey.moved.clone(),
+        recorded: SavedPlan::recorded(&plan, &survey.ledger),
+        plan,
+    }
+}
+
+fn explain(loaded: &Loaded, address: &Address, format: Format) -> Result<Exit, Problem> {
+    let explanation = loaded.explain(address).ok_or_else(|| {
+        Problem::new(format!(
+            "failed to explain {address}: the config does not declare it"
+        ))
+    })?;
+    if format == Format::Json {
+        println!(
+            "{:#}",
+            json!({"format": "autogit-explanation", "version": 1, "explanation": explanation})
+        );
+        return Ok(Exit::Done);
+    }
+    println!("{address}  ({})", explanation.position);
+    for field in &explanation.fields {
+        println!("  {} = {}", field.field, field.value);
+        println!("      from {}", field.origin);
+        for (value, origin) in &field.overridden {
+            println!("      over {value} from {origin}");
+        }
+    }
+    Ok(Exit::Done)
+}

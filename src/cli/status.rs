@@ -1,0 +1,86 @@
+//! `autogit status`: which instance this is about, whether it answers, and what is managed on it.
+
+use std::collections::BTreeMap;
+
+use anstream::println;
+use serde_json::json;
+
+use super::connect::{Instance, load};
+use super::validate::Format;
+use super::{Exit, Global, Problem};
+
+/// Show the instance, the acting user, and what is managed
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  autogit status
+  autogit status --sandbox --format json")]
+pub struct Args {
+    #[command(flatten)]
+    instance: Instance,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl Args {
+    pub async fn run(self, global: &Global) -> Result<Exit, Problem> {
+        let (_, config) = load(global)?;
+        let connected = self.instance.connect(global, (&config).into(), None).await?;
+        let session = &connected.session;
+        let ledger = session.store.load()?;
+        let leftovers = &ledger.in_doubt;
+        let holder = session.store.holder()?;
+        let mut kinds: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for address in config.declarations.keys() {
+            kinds.entry(&address.kind).or_default().0 += 1;
+        }
+        for address in ledger.resources.keys() {
+            kinds.entry(&address.kind).or_default().1 += 1;
+        }
+        let about = &session.about;
+        let edition = if about.enterprise { "ee" } else { "ce" };
+        if self.format == Format::Json {
+            let kinds: BTreeMap<_, _> = kinds
+                .iter()
+                .map(|(kind, (declared, managed))| (kind, json!({"declared": declared, "managed": managed})))
+                .collect();
+            println!(
+                "{:#}",
+                json!({
+                    "format": "autogit-status",
+                    "version": 1,
+                    "url": session.url,
+                    "gitlab": {"version": about.version, "edition": edition},
+                    "user": {"name": about.user, "administrator": about.admin},
+                    "store": session.store.describe(),
+                    "locked_by": holder,
+                    "interrupted": leftovers.keys().collect::<Vec<_>>(),
+                    "kinds": kinds,
+                })
+            );
+            return Ok(Exit::Done);
+        }
+        let role = if about.admin { "administrator" } else { "user" };
+        println!(
+            "GitLab {} ({edition}) at {}, as {} ({role})",
+            about.version, session.url, about.user
+        );
+        println!("State in {}", session.store.describe());
+        for (kind, (declared, managed)) in kinds {
+            println!("  {kind}: {declared} declared, {managed} managed");
+        }
+        match holder {
+            Some(holder) => println!("Locked by {holder}"),
+            None => println!("Not locked"),
+        }
+        if !leftovers.is_empty() {
+            println!(
+                "An interrupted run left {} resources in doubt; the next apply finds out:",
+                leftovers.len()
+            );
+            leftovers.keys().for_each(|address| println!("  {address}"));
+        }
+        Ok(Exit::Done)
+    }
+}

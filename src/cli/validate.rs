@@ -1,0 +1,69 @@
+//! `autogit validate`: everything that can be said of a config without asking GitLab.
+
+use anstream::println;
+use serde_json::json;
+
+use super::output::color;
+use super::{Exit, Global, Problem, findings};
+use crate::config::{self, Severity};
+use crate::kinds;
+
+/// Check the config, offline
+///
+/// Reports every problem of all files at once. What only GitLab can answer is left to `plan`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  autogit validate
+  autogit validate --config forge/autogit.yaml --format json")]
+pub struct Args {
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Text for people, JSON for programs.
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+impl Args {
+    pub fn run(self, global: &Global) -> Result<Exit, Problem> {
+        let loaded = config::load(&global.config, &kinds::shapes());
+        let errors = loaded
+            .diagnostics
+            .iter()
+            .filter(|found| found.severity == Severity::Error)
+            .count();
+        let resources = loaded
+            .config
+            .as_ref()
+            .map_or(0, |config| config.declarations.len());
+        if self.format == Format::Json {
+            println!(
+                "{:#}",
+                json!({
+                    "format": "autogit-validate",
+                    "version": 1,
+                    "valid": errors == 0,
+                    "resources": resources,
+                    "diagnostics": loaded.diagnostics,
+                })
+            );
+        } else {
+            findings::show(&loaded.sources, &loaded.diagnostics, color());
+            let warnings = loaded.diagnostics.len() - errors;
+            let file = global.config.display();
+            match errors {
+                0 => println!("{file} is valid: {resources} resources, {warnings} warnings"),
+                _ => println!("{file} is not valid: {errors} errors, {warnings} warnings"),
+            }
+        }
+        Ok(if errors == 0 { Exit::Done } else { Exit::Failed })
+    }
+}
