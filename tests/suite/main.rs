@@ -1,0 +1,49 @@
+//! The program from end to end, against a sandbox: what it promises, tried.
+
+mod apply;
+mod cli;
+mod contract;
+mod faults;
+mod half_moves;
+mod lifecycle;
+mod moves;
+mod openapi;
+mod process;
+mod protection;
+mod rights;
+mod secrets;
+mod state;
+mod support;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let exchanges = tempfile::TempDir::new().expect("the temporary folder is writable");
+    support::EXCHANGES
+        .set(exchanges.path().to_owned())
+        .expect("main runs once");
+    let trials = [
+        apply::trials(),
+        cli::trials(),
+        faults::trials(),
+        protection::trials(),
+        state::trials(),
+        rights::trials(),
+        lifecycle::trials(),
+        moves::trials(),
+        half_moves::trials(),
+        secrets::trials(),
+    ];
+    let trials = trials.into_iter().flatten().collect();
+    let suite = libtest_mimic::run(&arguments, trials);
+    // Judged last: by then everything was said.
+    let whole = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list;
+    let contract = libtest_mimic::run(&arguments, contract::trials(whole));
+    match suite.has_failed() || contract.has_failed() {
+        true => ExitCode::from(101),
+        false => ExitCode::SUCCESS,
+    }
+}
