@@ -77,8 +77,6 @@ impl std::fmt::Display for Failure {
 /// What became of a plan.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many steps were done.
-    pub done: usize,
     /// The steps that were not, with the reason, in the plan's order.
     pub failures: Vec<(Address, Action, Failure)>,
 }
@@ -260,10 +258,7 @@ fn report(plan: &Plan, outcomes: Vec<Option<Result<(), Failure>>>, in_flight: &B
     let mut report = Report::default();
     for (number, (step, outcome)) in plan.steps.iter().zip(outcomes).enumerate() {
         let failure = match outcome {
-            Some(Ok(())) => {
-                report.done += 1;
-                continue;
-            }
+            Some(Ok(())) => continue,
             Some(Err(failure)) => failure,
             None if in_flight.contains(&number) => Failure::InDoubt,
             None => Failure::NotStarted,
@@ -309,16 +304,12 @@ impl OneStep {
         self.ids.set(&address, Some(applied.id.clone()));
         let before = self.journal.entry(&address);
         let mut prints = before.map(|entry| entry.fingerprints).unwrap_or_default();
-        // What GitLab ignored was not applied.
-        let as_asked = self
-            .step
-            .value
-            .iter()
-            .filter(|(field, value)| applied.value.get(*field) == Some(value));
-        let as_asked = as_asked
-            .map(|(field, value)| (field.clone(), value.clone()))
-            .collect();
-        prints.extend(fingerprints(&self.key, &address, &as_asked));
+        prints.extend(fingerprints(
+            &self.key,
+            &address,
+            &self.step.value,
+            &applied.value,
+        ));
         let entry = Entry {
             id: applied.id.clone(),
             origin: self.step.origin,
@@ -377,13 +368,7 @@ impl OneStep {
             .remove(address);
         match (live, self.step.action) {
             (Some(Live::Unreadable(why)), _) => Err(KindError::Refused(why)),
-            (Some(Live::Absent), Action::Delete) => {
-                let id = self.step.id.clone().unwrap_or_default();
-                Ok(Some(Applied {
-                    id,
-                    ..Applied::default()
-                }))
-            }
+            (Some(Live::Absent), Action::Delete) => Ok(Some(Applied::default())),
             (Some(Live::Absent), Action::Update | Action::Adopt) => {
                 self.make_again();
                 Ok(None)

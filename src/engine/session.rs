@@ -99,16 +99,8 @@ impl Session {
             let Some(entry) = resources.get_mut(address).filter(|entry| entry.id == found.id) else {
                 continue;
             };
-            let as_declared = wanted
-                .value
-                .iter()
-                .filter(|(field, value)| found.value.get(*field) == Some(value));
-            let fields = as_declared
-                .map(|(field, value)| (field.clone(), value.clone()))
-                .collect();
-            entry
-                .fingerprints
-                .extend(fingerprints(&self.key, address, &fields));
+            let prints = fingerprints(&self.key, address, &wanted.value, &found.value);
+            entry.fingerprints.extend(prints);
         }
     }
 }

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use super::observe::{About, Reach};
 use super::state::{FingerprintKey, Ledger};
 use super::{Error, claims};
 use crate::config::{Config, Prune};
 use crate::core::planner::{self, Inputs, narrow};
-use crate::core::{Address, Entry, Fields, Live, Path, Plan, Problem, Wanted};
+use crate::core::{Address, Entry, Fields, Key, Live, Path, Plan, Problem, Wanted};
 use crate::kinds;
 use crate::live::gitlab::Reader;
 
@@ -33,16 +31,12 @@ impl Targets {
     fn choose(&self, wanted: &BTreeMap<Address, Wanted>) -> Result<Option<BTreeSet<Address>>, Error> {
         let mut chosen = BTreeSet::new();
         for pattern in &self.0 {
-            let before = chosen.len();
-            chosen.extend(
-                wanted
-                    .keys()
-                    .filter(|address| pattern.matches(&address.to_string()))
-                    .cloned(),
-            );
-            if chosen.len() == before && !chosen.iter().any(|address| pattern.matches(&address.to_string())) {
+            let matches = |address: &&Address| pattern.matches(&address.to_string());
+            let mut matching = wanted.keys().filter(matches).cloned().peekable();
+            if matching.peek().is_none() {
                 return Err(Error::NoSuchTarget(pattern.to_string()));
             }
+            chosen.extend(matching);
         }
         Ok((!self.0.is_empty()).then_some(chosen))
     }
@@ -108,16 +102,14 @@ impl Survey {
     /// What has to be observed: what is wanted and what that needs, what is managed, and what may be left over.
     fn reach(&self, config: &Config) -> Reach {
         let mut addresses: BTreeSet<Address> = self.wanted.keys().cloned().collect();
+        let mut reach = Reach::default();
         for (address, wanted) in &self.wanted {
+            reach.default_branch(address, &wanted.value);
             let kind = kinds::by_name(&address.kind);
             addresses.extend(
                 kind.into_iter()
                     .flat_map(|kind| (kind.rules.needs)(&address.key, Some(&wanted.value))),
             );
-        }
-        let mut reach = Reach::default();
-        for (address, wanted) in &self.wanted {
-            reach.default_branch(address, &wanted.value);
         }
         if !self.partial {
             addresses.extend(
@@ -212,7 +204,7 @@ fn wanted(config: &Config, about: &About) -> (BTreeMap<Address, Wanted>, Vec<Pro
 /// The path that something had before it, or what it lives in, moved.
 fn former(config: &Config, path: &Path) -> Option<Path> {
     let own = ["repo", "group"].into_iter().find_map(|kind| {
-        let address = Address::new(kind, crate::core::Key::top(path.clone()));
+        let address = Address::new(kind, Key::top(path.clone()));
         config.declarations.get(&address)?.moved_from.clone()
     });
     own.or_else(|| Some(former(config, &path.parent()?)?.join(path.name())))
@@ -252,8 +244,17 @@ fn moved(moves: &BTreeMap<&Path, &Path>, path: &Path) -> Option<Path> {
     }
 }
 
-/// The fingerprints of fields that were applied.
-pub fn fingerprints(key: &FingerprintKey, address: &Address, fields: &Fields) -> BTreeMap<String, String> {
-    let print = |(field, value): (&String, &Value)| (field.clone(), key.of(address, field, value));
-    fields.iter().map(print).collect()
+/// The fingerprints of the fields that live has as asked: what GitLab ignored was not applied.
+pub fn fingerprints(
+    key: &FingerprintKey,
+    address: &Address,
+    asked: &Fields,
+    live: &Fields,
+) -> BTreeMap<String, String> {
+    let as_asked = asked
+        .iter()
+        .filter(|(field, value)| live.get(*field) == Some(value));
+    as_asked
+        .map(|(field, value)| (field.clone(), key.of(address, field, value)))
+        .collect()
 }

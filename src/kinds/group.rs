@@ -182,10 +182,7 @@ impl super::Kind for Group {
             (Action::Create, _) => create(cx, key, &task.step.value).await?,
             (Action::Delete, Some(id)) => {
                 cx.writer.delete(&format!("/groups/{}", segment(id)), &[]).await?;
-                return Ok(Applied {
-                    id: id.clone(),
-                    value: Fields::new(),
-                });
+                return Ok(Applied::default());
             }
             (_, Some(id)) => update(cx, key, id, &task.step.changes).await?,
             (_, None) => return Err(Error::Refused("the plan does not name its id: plan again".into())),

@@ -118,7 +118,7 @@ pub struct Task<'a> {
 /// What is there after a step.
 #[derive(Clone, Debug, Default)]
 pub struct Applied {
-    /// Its id.
+    /// Its id; empty after a removal.
     pub id: String,
     /// Its fields as GitLab answered them, to be held against what was asked; empty after a removal.
     pub value: Fields,

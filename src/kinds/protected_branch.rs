@@ -162,10 +162,7 @@ impl super::Kind for ProtectedBranch {
                         if error.kind() == Fault::NotFound && task.step.reason == Reason::LeftoverGuard => {}
                     done => done?,
                 }
-                Ok(Applied {
-                    id: task.step.id.clone().unwrap_or_default(),
-                    value: Fields::new(),
-                })
+                Ok(Applied::default())
             }
             (Action::Create, _) => match rule.create(&cx.writer, &task.step.value).await {
                 // GitLab protects a new default branch by itself, maybe just now; what else is there is somebody's.

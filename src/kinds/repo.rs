@@ -15,7 +15,7 @@ use crate::live::gitlab::{Reader, segment};
 
 pub use settings::{Repo, Visibility};
 
-/// Fields that GitLab takes only for a repo that exists.
+/// CI/CD settings that GitLab takes only for a repo that exists, and shows only from Maintainer up.
 const UPDATE_ONLY: &[&str] = &[
     "ci_default_git_depth",
     "ci_forward_deployment_enabled",
@@ -28,7 +28,7 @@ const UPDATE_ONLY: &[&str] = &[
     "keep_latest_artifact",
 ];
 
-/// Fields that GitLab shows only from Maintainer up.
+/// Fields that GitLab shows only from Maintainer up, beside [`UPDATE_ONLY`].
 const MAINTAINER_ONLY: &[&str] = &[
     "build_git_strategy",
     "build_timeout",
@@ -36,16 +36,7 @@ const MAINTAINER_ONLY: &[&str] = &[
     "auto_devops_enabled",
     "auto_devops_deploy_strategy",
     "group_runners_enabled",
-    "keep_latest_artifact",
     "resource_group_default_process_mode",
-    "ci_default_git_depth",
-    "ci_forward_deployment_enabled",
-    "ci_forward_deployment_rollback_allowed",
-    "ci_allow_fork_pipelines_to_run_in_parent_project",
-    "ci_separated_caches",
-    "ci_pipeline_variables_minimum_override_role",
-    "ci_push_repository_for_job_token_allowed",
-    "ci_delete_pipelines_in_seconds",
 ];
 
 impl super::Kind for Repo {
@@ -147,10 +138,7 @@ impl super::Kind for Repo {
                 cx.writer
                     .delete(&format!("/projects/{}", segment(id)), &[])
                     .await?;
-                return Ok(Applied {
-                    id: id.clone(),
-                    value: Fields::new(),
-                });
+                return Ok(Applied::default());
             }
             (_, Some(id)) => update(cx, key, id, &task.step.changes).await?,
             (_, None) => return Err(Error::Refused("the plan does not name its id: plan again".into())),
@@ -167,6 +155,7 @@ fn restricted(found: &Fields) -> BTreeMap<String, String> {
     let why = "GitLab shows it only from Maintainer up: use a token with that role";
     let hidden = MAINTAINER_ONLY
         .iter()
+        .chain(UPDATE_ONLY)
         .filter(|_| !found.contains_key("build_timeout"));
     let mut unreadable: BTreeMap<_, _> = hidden.map(|field| (field.to_string(), why.to_owned())).collect();
     for field in ["default_branch", "ci_config_path"] {
