@@ -2,10 +2,10 @@
 //!
 //! A third are repos, each with two protected branches. Run with `cargo bench --bench core`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use autogit::core::planner::{Inputs, Prune, plan};
+use autogit::core::planner::{Inputs, plan};
 use autogit::core::{Address, Entry, Fields, Key, Live, Ownership, Plan, Present, Wanted};
 use autogit::engine::state::FingerprintKey;
 use autogit::kinds;
@@ -104,7 +104,8 @@ impl Forge {
             live,
             ledger: if managed { &self.ledger } else { &none },
             rules: &kinds::rules(),
-            prune: Prune::Owned,
+            prunes_owned: true,
+            complete: &BTreeSet::new(),
             partial: false,
             fingerprint: &|address, field, value: &Value| self.key.of(address, field, value),
         };

@@ -17,7 +17,7 @@ use super::report::Outcome;
 use super::validate::Format;
 use super::{Exit, Global, Problem, findings};
 use crate::config::{Config, Sources};
-use crate::core::{Action, Address, Allowed, Impact, Live, Plan};
+use crate::core::{Action, Address, Allowed, Impact, Live, Plan, Step};
 use crate::engine::state::Ledger;
 use crate::engine::{Applying, Interrupt, SavedPlan, Session, Survey, Targets};
 use crate::{kinds, render};
@@ -160,7 +160,7 @@ impl Args {
         config: &Config,
         targets: &Targets,
     ) -> Result<Round, Problem> {
-        let (survey, plan) = run.session.plan(config, targets).await?;
+        let (survey, plan) = run.session.plan(config, targets, true).await?;
         self.show(run, &plan);
         let found = findings::of_plan(&plan, config);
         findings::show(sources, &found, color());
@@ -209,6 +209,7 @@ impl Args {
             live: observed.live,
             journal: journal.clone(),
             key: session.key.clone(),
+            secrets: session.secrets.clone(),
             allowed,
             parallelism: usize::from(self.instance.parallelism),
             about: &session.about,
@@ -251,7 +252,8 @@ impl Args {
 
     /// What may be done; `None` when the user said no.
     fn consent(&self, plan: &Plan) -> Result<Option<Allowed>, Problem> {
-        if plan.steps.is_empty() {
+        // What is only taken over stays as it is: nothing to ask.
+        if plan.steps.iter().all(Step::takes_over_only) {
             return Ok(Some(everything()));
         }
         if self.yes {

@@ -1,6 +1,7 @@
 //! From arguments and config to a session with an instance.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::output::color;
 use super::{Global, Problem, findings};
@@ -86,11 +87,12 @@ impl Instance {
         let store = store(global, url.as_str())?;
         let lock = locks.map(|operation| store.lock(operation)).transpose()?;
         let folder = folder(&global.config);
-        let token = Secrets::new(folder, self.allow_exec).resolve(token).await?;
+        let secrets = Secrets::new(folder, self.allow_exec);
+        let token = secrets.token(token).await?;
         let mut settings = Settings::new(url.clone(), token);
         settings.ca_file = endpoint.ca_file.map(|file| folder.join(file));
         Ok(Connected {
-            session: self.open(settings, store).await?,
+            session: self.open(settings, store, secrets).await?,
             _sandbox: None,
             _lock: lock,
         })
@@ -107,21 +109,28 @@ impl Instance {
             ))
         })?;
         let settings = Settings::new(sandbox.url.clone(), sandbox.token.clone());
+        let secrets = Secrets::new(folder(&global.config), self.allow_exec);
+        secrets.keep(sandbox.token.clone());
         Ok(Connected {
-            session: self.open(settings, store).await?,
+            session: self.open(settings, store, secrets).await?,
             _sandbox: Some(sandbox),
             _lock: lock,
         })
     }
 
-    async fn open(&self, mut settings: Settings, store: Directory) -> Result<Session, Problem> {
+    async fn open(
+        &self,
+        mut settings: Settings,
+        store: Directory,
+        secrets: Secrets,
+    ) -> Result<Session, Problem> {
         settings.parallelism = usize::from(self.parallelism);
-        Ok(Session::open(settings, Box::new(store)).await?)
+        Ok(Session::open(settings, Box::new(store), Arc::new(secrets)).await?)
     }
 }
 
 /// The folder that a config's relative paths start from.
-fn folder(config: &Path) -> &Path {
+pub fn folder(config: &Path) -> &Path {
     match config.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

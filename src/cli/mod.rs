@@ -78,7 +78,7 @@ pub fn run() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let outcome = output::log_to(&global).and_then(|()| match command {
         Command::Init(args) => args.run(&global),
-        Command::Validate(args) => args.run(&global),
+        Command::Validate(args) => block_on(args.run(&global)),
         Command::Plan(args) => block_on(args.run(&global)),
         Command::Apply(args) => block_on(args.run(&global)),
         Command::Status(args) => block_on(args.run(&global)),

@@ -10,7 +10,7 @@ use super::connect::{Instance, load};
 use super::output::{color, stdout_color};
 use super::{Exit, Global, Problem, findings};
 use crate::config::{Config, Edition, Loaded, Prune};
-use crate::core::{Address, Plan};
+use crate::core::{Address, Plan, Step};
 use crate::engine::{SavedPlan, Session, Survey, Targets};
 use crate::render::{self, Cost, Header, Role, Style, View};
 
@@ -33,6 +33,9 @@ pub struct Args {
     /// How to print the plan
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Resolve no secret but the token: for configs of people you do not trust. What is secret is not compared then
+    #[arg(long)]
+    no_secrets: bool,
     /// Exit with 2 when there are changes
     #[arg(long)]
     detailed_exitcode: bool,
@@ -78,14 +81,19 @@ impl Args {
         let connected = self.instance.connect(global, (&config).into(), None).await?;
         let session = &connected.session;
         findings::show_edition(&loaded.sources, &config, &session.about);
-        let (survey, plan) = session.plan(&config, &self.chosen.targets()?).await?;
+        let targets = self.chosen.targets()?;
+        let (survey, plan) = session.plan(&config, &targets, !self.no_secrets).await?;
         show(session, &plan, started, self.format, global);
         if survey.ledger.serial == 0 && config.prune != Prune::None && self.format == Format::Text {
             note_first_run(session);
         }
         let found = findings::of_plan(&plan, &config);
         findings::show(&loaded.sources, &found, color());
-        let changes = !plan.steps.is_empty();
+        let changes = !plan.steps.iter().all(Step::takes_over_only);
+        if self.no_secrets && survey.unresolved() > 0 && self.format == Format::Text {
+            let secrets = survey.unresolved();
+            eprintln!("\u{1b}[2mnote: {secrets} secrets were neither resolved nor compared\u{1b}[0m");
+        }
         if let Some(path) = &self.out {
             save(&self.instance, &config, session, &survey, plan).write(path)?;
             let but = if found.is_empty() {

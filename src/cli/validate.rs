@@ -1,12 +1,17 @@
 //! `autogit validate`: everything that can be said of a config without asking GitLab.
 
+use std::collections::BTreeSet;
+
 use anstream::println;
 use serde_json::json;
 
 use super::output::color;
-use super::{Exit, Global, Problem, findings};
+use super::{Exit, Global, Problem, connect, findings};
 use crate::config::{self, Severity};
+use crate::core::Plan;
+use crate::engine::secrets::judge;
 use crate::kinds;
+use crate::live::secrets::Secrets;
 
 /// Check the config, offline
 ///
@@ -20,6 +25,9 @@ pub struct Args {
     /// How to print what was found
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Look at no secret; otherwise those that resolve without running a program are judged by GitLab's rules
+    #[arg(long)]
+    no_secrets: bool,
 }
 
 /// Text for people, JSON for programs.
@@ -33,8 +41,19 @@ pub enum Format {
 }
 
 impl Args {
-    pub fn run(self, global: &Global) -> Result<Exit, Problem> {
-        let loaded = config::load(&global.config, &kinds::shapes());
+    pub async fn run(self, global: &Global) -> Result<Exit, Problem> {
+        let mut loaded = config::load(&global.config, &kinds::shapes());
+        let mut unknown = BTreeSet::new();
+        if let Some(config) = loaded.config.as_ref().filter(|_| !self.no_secrets) {
+            let secrets = Secrets::new(connect::folder(&global.config), false);
+            let problems;
+            (problems, unknown) = judge(config, &secrets).await;
+            let plan = Plan {
+                problems,
+                ..Plan::default()
+            };
+            loaded.diagnostics.extend(findings::of_plan(&plan, config));
+        }
         let errors = loaded
             .diagnostics
             .iter()
@@ -53,6 +72,7 @@ impl Args {
                     "valid": errors == 0,
                     "resources": resources,
                     "diagnostics": loaded.diagnostics,
+                    "secrets_not_judged": unknown,
                 })
             );
         } else {
@@ -62,6 +82,12 @@ impl Args {
             match errors {
                 0 => println!("{file} is valid: {resources} resources, {warnings} warnings"),
                 _ => println!("{file} is not valid: {errors} errors, {warnings} warnings"),
+            }
+            if !unknown.is_empty() {
+                println!(
+                    "{} secrets could not be judged: their references do not resolve here",
+                    unknown.len()
+                );
             }
         }
         Ok(if errors == 0 { Exit::Done } else { Exit::Failed })

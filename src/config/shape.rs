@@ -33,6 +33,10 @@ pub struct Shape {
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Whether a resource of this kind can be renamed by `moved_from`.
     pub can_move: bool,
+    /// The field that a plain value stands for, written in place of a resource: `members: {alice: owner}`.
+    pub shorthand: Option<&'static str>,
+    /// Whether what it stands in takes a policy beside it: `members_policy: exact`.
+    pub policy: bool,
     /// Checks the key as written (`platform/api`, `release/*`), before any value is looked at.
     pub check_key: fn(&Key) -> Result<(), String>,
     /// Turns a merged value into its normal form (sets sorted, enums as GitLab spells them), or says what is wrong with which field.

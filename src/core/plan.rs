@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ pub struct Wanted {
     pub absent: bool,
     /// It is to be moved here from this path.
     pub moved_from: Option<Path>,
-    /// Write-only fields: the fingerprint of the value asked for; `None` where secrets are not resolved.
+    /// Secret fields, of which `value` holds the reference: the fingerprint of the secret; `None` where it is not resolved.
     pub secrets: BTreeMap<String, Option<String>>,
 }
 
@@ -41,14 +42,18 @@ pub struct Present {
     pub id: String,
     /// Where it was found: its key, or its former one.
     pub path: Option<Path>,
-    /// Its fields, in their kind's normal form.
+    /// Its fields, in their kind's normal form; secret ones are never among them.
     pub value: Fields,
+    /// Secret fields that can be read back.
+    pub secrets: BTreeMap<String, SecretString>,
     /// Fields that this token may not read, and what it would need.
     pub unreadable: BTreeMap<String, String>,
     /// When GitLab says it was created.
     pub created_at: Option<jiff::Timestamp>,
     /// It was made by GitLab itself along with its parent.
     pub automatic: bool,
+    /// Why it is never removed for not being declared.
+    pub kept: Option<String>,
     /// What the kind needs again when it applies; not compared.
     pub raw: Value,
 }
@@ -249,9 +254,9 @@ impl Plan {
         self.steps.iter().filter_map(of).collect()
     }
 
-    /// Whether there is nothing to do and nothing wrong.
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.problems.is_empty()
+    /// Whether nothing differs and nothing is wrong. Taking over what is as declared is no difference.
+    pub fn is_settled(&self) -> bool {
+        self.steps.iter().all(Step::takes_over_only) && self.problems.is_empty()
     }
 }
 
@@ -273,6 +278,11 @@ impl Step {
         }
     }
 
+    /// Whether the resource is as declared, and only to be managed from now on.
+    pub fn takes_over_only(&self) -> bool {
+        self.action == Action::Adopt && self.changes.is_empty()
+    }
+
     /// The impacts of this step that were not allowed.
     pub fn forbidden(&self, allowed: &Allowed) -> BTreeSet<Impact> {
         let impacts = self
@@ -282,6 +292,21 @@ impl Step {
             .chain([self.impact]);
         impacts.filter(|impact| !allowed.permits(*impact)).collect()
     }
+}
+
+/// A step on one resource, and what is around it.
+#[derive(Clone, Copy)]
+pub struct Among<'a> {
+    /// Which resource.
+    pub key: &'a Key,
+    /// What is declared of it; `None` where it is to go.
+    pub fields: Option<&'a Fields>,
+    /// What is there of it.
+    pub found: Option<&'a Present>,
+    /// What is there of the same kind under the same parent.
+    pub beside: &'a [(&'a Key, &'a Present)],
+    /// Whether the parent is there already.
+    pub parent_is_there: bool,
 }
 
 /// What the planner asks of a kind: pure functions and facts.
@@ -295,8 +320,8 @@ pub struct Rules {
     pub needs: fn(&Key, Option<&Fields>) -> Vec<Address>,
     /// What a change does to people. The field of a whole resource's change is empty.
     pub impact: fn(&Change) -> Impact,
-    /// What making a resource does to people beside what is there under the same parent.
-    pub among: fn(&Key, &Fields, &[(&Key, &Present)]) -> Impact,
+    /// What a step does to people that only what is around it tells.
+    pub among: fn(&Among) -> Impact,
     /// Whether a change must wait for what lives in the resource.
     pub last: fn(&Change) -> bool,
     /// Whether a change writes into other resources too.
@@ -306,6 +331,8 @@ pub struct Rules {
     pub fits: fn(&Fields, &[&Fields]) -> Option<String>,
     /// Why what lives in a resource with these fields cannot be changed.
     pub seals: fn(&Fields) -> Option<&'static str>,
+    /// Why a resource cannot be made of these fields alone.
+    pub lacks: fn(&Fields) -> Option<&'static str>,
     /// Fields that matter only when the resource is made.
     pub create_only: &'static [&'static str],
     /// Whether AutoGit may remove it because it is no longer declared.

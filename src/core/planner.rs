@@ -6,13 +6,14 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::address::{Address, Key, Path};
 use super::diff::{self, Cause, Change, Fields};
 use super::impact::Impact;
 use super::plan::{
-    Action, Entry, Live, Ownership, Plan, Present, Problem, Reason, Rules, Step, Wanted, cause, whole,
+    Action, Among, Entry, Live, Ownership, Plan, Present, Problem, Reason, Rules, Step, Wanted, cause, whole,
 };
 
 /// Everything a plan is made from.
@@ -25,23 +26,14 @@ pub struct Inputs<'a> {
     pub ledger: &'a BTreeMap<Address, Entry>,
     /// The kinds.
     pub rules: &'a [Rules],
-    /// What becomes of what is no longer declared.
-    pub prune: Prune<'a>,
+    /// Whether what AutoGit created goes when it is no longer declared.
+    pub prunes_owned: bool,
+    /// The collections (kind, path of the parent) that are complete as declared: whatever else is in them goes.
+    pub complete: &'a BTreeSet<(String, Path)>,
     /// `wanted` is only a part of what is declared: nothing is pruned then.
     pub partial: bool,
     /// The keyed hash of a field's value.
     pub fingerprint: &'a dyn Fn(&Address, &str, &Value) -> String,
-}
-
-/// What becomes of what is no longer declared.
-#[derive(Clone, Copy)]
-pub enum Prune<'a> {
-    /// It stays.
-    None,
-    /// It goes if AutoGit created it.
-    Owned,
-    /// It goes as with `Owned`, and so does whatever else stands in these collections (kind, path of the parent).
-    All(&'a BTreeSet<(String, Path)>),
 }
 
 /// Resources that need each other in a circle.
@@ -154,12 +146,11 @@ impl<'a> Planner<'a> {
             false => Change::new(field, None, Some(value.clone())),
         });
         let changes = changes.collect();
-        let beside = self.siblings(address);
-        let impact = (rules.impact)(&whole(None, Some(&wanted.value))).max((rules.among)(
-            &address.key,
-            &wanted.value,
-            &beside,
-        ));
+        if let Some(lack) = (rules.lacks)(&wanted.value) {
+            return self.problem(address, None, lack);
+        }
+        let whole = (rules.impact)(&whole(None, Some(&wanted.value)));
+        let impact = whole.max(self.among(rules, address, Some(&wanted.value), None));
         let reason = if entry.is_some() {
             Reason::Vanished
         } else {
@@ -173,6 +164,24 @@ impl<'a> Planner<'a> {
             ..Step::new(address, Action::Create, reason)
         };
         self.push(rules, step);
+    }
+
+    /// What a step does to people that only what is around it tells.
+    fn among(
+        &self,
+        rules: &Rules,
+        address: &Address,
+        fields: Option<&Fields>,
+        found: Option<&Present>,
+    ) -> Impact {
+        let parent = parent(rules, address).and_then(|parent| self.inputs.live.get(&parent));
+        (rules.among)(&Among {
+            key: &address.key,
+            fields,
+            found,
+            beside: &self.siblings(address),
+            parent_is_there: matches!(parent, Some(Live::Present(_))),
+        })
     }
 
     /// What is there of the same kind under the same parent, but for a guard that stands in for this one.
@@ -212,8 +221,12 @@ impl<'a> Planner<'a> {
             None if found.automatic && self.parent_is_ours(rules, address) => Ownership::Created,
             None => Ownership::Adopted,
         };
+        let among = match changes.is_empty() {
+            true => Impact::Neutral,
+            false => self.among(rules, address, Some(&value), Some(found)),
+        };
         let step = Step {
-            impact: worst(&changes),
+            impact: among,
             changes,
             value,
             id: Some(found.id.clone()),
@@ -258,7 +271,12 @@ impl<'a> Planner<'a> {
         }
         for (field, asked) in &wanted.secrets {
             let Some(asked) = asked else { continue };
-            if recorded(field) != Some(asked) {
+            let there = found.secrets.get(field).map(|there| {
+                let there = Value::from(there.expose_secret());
+                (self.inputs.fingerprint)(address, field, &there)
+            });
+            // What cannot be read back is taken to be as it was last applied.
+            if there.as_ref().or(recorded(field)) != Some(asked) {
                 let mut change = Change::secret(field);
                 change.cause = cause(recorded(field), asked);
                 kept.push(change);
@@ -295,22 +313,27 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds a step, split in two where some changes have to wait for what lives in the resource.
+    /// Adds a step whose impact is that of the whole, split in two where some changes have to wait for what lives in
+    /// the resource.
     fn push(&mut self, rules: &Rules, mut step: Step) {
         let (last, first): (Vec<_>, Vec<_>) = step.changes.drain(..).partition(|change| (rules.last)(change));
+        let mut second = step.clone();
+        // What is made is judged as a whole.
+        if step.action != Action::Create {
+            step.impact = step.impact.max(worst(&first));
+        }
         if last.is_empty() {
             step.changes = first;
             self.plan.steps.push(step);
             return;
         }
-        let mut second = step.clone();
         second.last = true;
-        second.impact = worst(&last);
+        second.impact = match step.action {
+            Action::Create => worst(&last),
+            _ => second.impact.max(worst(&last)),
+        };
         second.changes = last;
         if !first.is_empty() || step.action != Action::Update {
-            if step.action != Action::Create {
-                step.impact = worst(&first);
-            }
             second.action = Action::Update;
             for change in &second.changes {
                 step.value.remove(&change.field);
@@ -325,7 +348,12 @@ impl<'a> Planner<'a> {
         let Some(rules) = self.rules(address) else { return };
         let impact = match reason {
             Reason::LeftoverGuard => Impact::Neutral,
-            _ => (rules.impact)(&whole(Some(&found.value), None)),
+            _ => (rules.impact)(&whole(Some(&found.value), None)).max(self.among(
+                rules,
+                address,
+                None,
+                Some(found),
+            )),
         };
         self.plan.steps.push(Step {
             impact,
@@ -391,16 +419,15 @@ impl<'a> Planner<'a> {
             return Some((Action::Delete, Reason::LeftoverGuard));
         }
         // What leaves the file with its parent is left alone like its parent.
-        let may_go = rules.prunable && (parent.is_none() || parent_declared.is_some());
-        let complete = |collections: &BTreeSet<(String, Path)>| {
-            parent_declared.is_some()
-                && collections.contains(&(address.kind.clone(), address.key.path.clone()))
+        let may_go =
+            rules.prunable && found.kept.is_none() && (parent.is_none() || parent_declared.is_some());
+        let complete = || {
+            let collection = (address.kind.clone(), address.key.path.clone());
+            parent_declared.is_some() && self.inputs.complete.contains(&collection)
         };
-        match (self.inputs.prune, ours) {
-            (Prune::Owned | Prune::All(_), Some(_)) if may_go => Some((Action::Delete, Reason::Undeclared)),
-            (Prune::All(collections), _) if may_go && complete(collections) => {
-                Some((Action::Delete, Reason::Extra))
-            }
+        match ours {
+            Some(_) if may_go && self.inputs.prunes_owned => Some((Action::Delete, Reason::Undeclared)),
+            _ if may_go && complete() => Some((Action::Delete, Reason::Extra)),
             _ => entry.map(|_| (Action::Release, Reason::LeftTheFile)),
         }
     }

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::secrets::{self, Values};
 use super::state::{FingerprintKey, Journal};
 use super::survey::fingerprints;
 use super::{About, Reach};
 use crate::core::{Action, Address, Allowed, Change, Entry, Live, Plan, Present, Step, diff};
 use crate::kinds::{self, Applied, Context, Error as KindError, Ids, Task};
 use crate::live::gitlab::{Client, Kind, Writer};
+use crate::live::secrets::Secrets;
 
 /// How often a step whose outcome was not known is looked up and taken up again.
 const ATTEMPTS: usize = 3;
@@ -107,6 +110,8 @@ pub struct Applying<'a> {
     pub journal: Journal,
     /// Makes the ledger's fingerprints.
     pub key: FingerprintKey,
+    /// Resolves the secrets to be set.
+    pub secrets: Arc<Secrets>,
     /// What may be done beyond neutral and tightening.
     pub allowed: Allowed,
     /// How many steps go on at a time.
@@ -228,6 +233,8 @@ impl Applying<'_> {
             client: self.client.clone(),
             journal: self.journal.clone(),
             key: self.key.clone(),
+            secrets: self.secrets.clone(),
+            values: Values::new(),
             ids: ids.clone(),
             about: self.about.clone(),
             since: self.client.reader().server_time(),
@@ -275,6 +282,9 @@ struct OneStep {
     client: Client,
     journal: Journal,
     key: FingerprintKey,
+    secrets: Arc<Secrets>,
+    /// The secrets that it sets.
+    values: Values,
     ids: Ids,
     about: About,
     /// GitLab's clock when the step was begun.
@@ -296,7 +306,14 @@ impl OneStep {
             // The second part of what this run created.
             self.step.id = self.ids.get(&address);
         }
-        let applied = self.attempt().await.map_err(Failure::Failed)?;
+        let applied = match (&self.live, self.step.takes_over_only()) {
+            // As it should be already: nothing to ask, nothing to write.
+            (Some(live), true) => Applied {
+                id: live.id.clone(),
+                value: live.value.clone(),
+            },
+            _ => self.attempt().await.map_err(Failure::Failed)?,
+        };
         if self.step.action == Action::Delete {
             self.ids.set(&address, None);
             return self.journal.removed(&address).map_err(failed);
@@ -310,6 +327,7 @@ impl OneStep {
             &self.step.value,
             &applied.value,
         ));
+        prints.extend(secrets::prints(&self.key, &address, &self.values));
         let entry = Entry {
             id: applied.id.clone(),
             origin: self.step.origin,
@@ -324,6 +342,8 @@ impl OneStep {
     async fn attempt(&mut self) -> Result<Applied, KindError> {
         let kind = kinds::by_name(&self.step.address.kind)
             .ok_or_else(|| KindError::Refused(format!("there is no kind `{}`", self.step.address.kind)))?;
+        let values = secrets::values(&self.secrets, &self.step).await;
+        self.values = values.map_err(KindError::Refused)?;
         let mut tried = 0;
         loop {
             tried += 1;
@@ -337,6 +357,7 @@ impl OneStep {
             let task = Task {
                 step: &self.step,
                 live: self.live.as_ref(),
+                secrets: &self.values,
             };
             match (kind.apply)(&context, &task).await {
                 Err(KindError::Gitlab(error)) if error.is_ambiguous() && tried < ATTEMPTS => {
@@ -402,7 +423,18 @@ impl OneStep {
             ));
         }
         let mut changes = diff::diff(&self.step.value, &found.value);
-        changes.retain(|change| !kind.rules.create_only.contains(&change.field.as_str()));
+        changes.retain(|change| !kind.leaves_out(&change.field));
+        // What cannot be read back may not have arrived.
+        let there = |(field, value): &(&String, &SecretString)| {
+            let there = found.secrets.get(*field).map(ExposeSecret::expose_secret);
+            there != Some(value.expose_secret())
+        };
+        changes.extend(
+            self.values
+                .iter()
+                .filter(there)
+                .map(|(field, _)| Change::secret(field)),
+        );
         if let Some(path) = found
             .path
             .as_ref()
@@ -432,11 +464,11 @@ impl OneStep {
 
     /// Holds GitLab's answer against what was asked: it ignores what it does not know.
     fn verify(&self, applied: &Applied) -> Result<(), Failure> {
-        let create_only =
-            kinds::by_name(&self.step.address.kind).map_or(&[][..], |kind| kind.rules.create_only);
+        let kind = kinds::by_name(&self.step.address.kind);
+        let left_out = |field: &str| kind.is_some_and(|kind| kind.leaves_out(field));
         let left: Vec<String> = diff::diff(&self.step.value, &applied.value)
             .into_iter()
-            .filter(|change| !create_only.contains(&change.field.as_str()))
+            .filter(|change| !left_out(&change.field))
             .map(|change| {
                 let show = |value: Option<serde_json::Value>| {
                     value.map_or("unset".into(), |value| value.to_string())

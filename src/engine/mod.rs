@@ -4,6 +4,7 @@ pub mod apply;
 mod claims;
 mod observe;
 mod saved;
+pub mod secrets;
 mod session;
 pub mod state;
 mod survey;

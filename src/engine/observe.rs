@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Error;
 use crate::core::{Address, Fields, Live, Path};
-use crate::kinds::{self, Scope, World};
+use crate::kinds::{self, Listing, Scope, World};
 use crate::live::gitlab::Reader;
 
 /// Which GitLab this is, and who is asking.
@@ -83,6 +83,10 @@ pub struct Reach {
     pub default_branches: BTreeMap<Path, String>,
     /// The collections (kind, path of the parent) of which everything is wanted.
     pub complete: BTreeSet<(String, Path)>,
+    /// Everything is wanted of the kinds that stand in nothing.
+    pub all: bool,
+    /// What was listed already.
+    pub listing: Option<Arc<Listing>>,
 }
 
 impl Reach {
@@ -101,6 +105,8 @@ impl Reach {
     /// When GitLab does not answer. What it does not show is [`Live::Unreadable`].
     pub async fn observe(&self, cx: &Reader, about: &About) -> Result<BTreeMap<Address, Live>, kinds::Error> {
         let mut world = World {
+            listing: self.listing.clone(),
+            user: about.user.clone(),
             sees_all: about.admin,
             enterprise: about.enterprise,
             default_branches: self.default_branches.clone(),
@@ -117,9 +123,10 @@ impl Reach {
                 world.ids.insert(path.clone(), id.clone());
             }
             match lives_in.unwrap_or(&address.kind) {
-                "group" => world.groups.insert(path, former),
-                _ => world.repos.insert(path, former),
-            };
+                "group" => drop(world.groups.insert(path, former)),
+                "repo" => drop(world.repos.insert(path, former)),
+                _ => {}
+            }
             scopes
                 .entry(&address.kind)
                 .or_default()
@@ -133,6 +140,7 @@ impl Reach {
         let observed = kinds::TABLE.iter().map(async |kind| {
             let mut scope = scopes.get(kind.shape.name).cloned().unwrap_or_default();
             scope.world = world.clone();
+            scope.all = self.all;
             let observed = (kind.observe)(cx, &scope).await?;
             Ok::<_, kinds::Error>(
                 observed

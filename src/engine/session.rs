@@ -1,13 +1,15 @@
 //! A session: one instance, one store, and what is done between them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::state::{FingerprintKey, Journal, Ledger, Store};
 use super::survey::fingerprints;
-use super::{About, Error, SavedPlan, Survey, Targets, claims};
+use super::{About, Error, SavedPlan, Survey, Targets, claims, secrets};
 use crate::config::Config;
 use crate::core::{Address, Entry, Live, Plan};
 use crate::live::gitlab::{Client, Settings};
+use crate::live::secrets::Secrets;
 
 /// One instance and the state that is kept for it.
 pub struct Session {
@@ -21,6 +23,8 @@ pub struct Session {
     pub store: Box<dyn Store>,
     /// Makes the store's fingerprints.
     pub key: FingerprintKey,
+    /// Resolves references to secrets.
+    pub secrets: Arc<Secrets>,
 }
 
 impl Session {
@@ -28,7 +32,11 @@ impl Session {
     ///
     /// # Errors
     /// When GitLab does not answer, is too old, or the store cannot be used.
-    pub async fn open(settings: Settings, store: Box<dyn Store>) -> Result<Self, Error> {
+    pub async fn open(
+        settings: Settings,
+        store: Box<dyn Store>,
+        secrets: Arc<Secrets>,
+    ) -> Result<Self, Error> {
         let url = settings.url.clone();
         let client = Client::connect(settings)?;
         let about = About::read(&client.reader(), url.as_str()).await?;
@@ -39,18 +47,26 @@ impl Session {
             client,
             store,
             key,
+            secrets,
         })
     }
 
-    /// Surveys what the config is about, and plans.
+    /// Surveys what the config is about, and plans. What is secret is compared only where it `resolves`.
     ///
     /// # Errors
     /// When GitLab does not answer, a target names nothing, or resources need each other in a circle.
-    pub async fn plan(&self, config: &Config, targets: &Targets) -> Result<(Survey, Plan), Error> {
+    pub async fn plan(
+        &self,
+        config: &Config,
+        targets: &Targets,
+        resolves: bool,
+    ) -> Result<(Survey, Plan), Error> {
         let ledger = self.store.load()?;
         // What was remembered may have been written since.
         let reader = self.client.reader();
-        let survey = Survey::make(&reader, self.about.clone(), config, ledger, targets).await?;
+        let secrets = resolves.then_some(&*self.secrets);
+        let about = self.about.clone();
+        let survey = Survey::make(&reader, about, config, ledger, targets, secrets, &self.key).await?;
         let plan = survey.plan(&self.key)?;
         Ok((survey, plan))
     }
@@ -101,6 +117,8 @@ impl Session {
             };
             let prints = fingerprints(&self.key, address, &wanted.value, &found.value);
             entry.fingerprints.extend(prints);
+            let secrets = secrets::prints_as_asked(&self.key, address, wanted, found);
+            entry.fingerprints.extend(secrets);
         }
     }
 }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::observe::{About, Reach};
 use super::state::{FingerprintKey, Ledger};
-use super::{Error, claims};
+use super::{Error, claims, secrets};
 use crate::config::{Config, Prune};
 use crate::core::planner::{self, Inputs, narrow};
 use crate::core::{Address, Entry, Fields, Key, Live, Path, Plan, Problem, Wanted};
 use crate::kinds;
 use crate::live::gitlab::Reader;
+use crate::live::secrets::Secrets;
 
 /// Which part of what is declared a run is about.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +59,7 @@ pub struct Survey {
     problems: Vec<Problem>,
     partial: bool,
     prune: Prune,
-    collections: BTreeSet<(String, Path)>,
+    complete: BTreeSet<(String, Path)>,
 }
 
 impl Survey {
@@ -72,13 +73,16 @@ impl Survey {
         config: &Config,
         ledger: Ledger,
         targets: &Targets,
+        values: Option<&Secrets>,
+        key: &FingerprintKey,
     ) -> Result<Self, Error> {
-        let (mut wanted, problems) = wanted(config, &about);
+        let (mut wanted, mut problems) = wanted(config, &about);
         let chosen = targets.choose(&wanted)?;
         let partial = chosen.is_some();
         if let Some(chosen) = chosen {
             wanted = narrow(&wanted, chosen, &kinds::rules());
         }
+        problems.extend(secrets::fingerprint(&mut wanted, values, key).await);
         let resources = readdress(&ledger.resources, config);
         let mut survey = Survey {
             about,
@@ -89,7 +93,7 @@ impl Survey {
             problems,
             partial,
             prune: config.prune,
-            collections: config.collections.keys().cloned().collect(),
+            complete: complete(config),
         };
         let reach = survey.reach(config);
         survey.live = reach.observe(cx, &survey.about).await?;
@@ -119,9 +123,7 @@ impl Survey {
                     .chain(self.ledger.in_doubt.keys())
                     .cloned(),
             );
-            if self.prune == Prune::All {
-                reach.complete = self.collections.clone();
-            }
+            reach.complete = self.complete.clone();
         }
         let moves = config
             .declarations
@@ -148,17 +150,20 @@ impl Survey {
             live: &self.live,
             ledger: &self.ledger.resources,
             rules: &kinds::rules(),
-            prune: match self.prune {
-                Prune::None => planner::Prune::None,
-                Prune::Owned => planner::Prune::Owned,
-                Prune::All => planner::Prune::All(&self.collections),
-            },
+            prunes_owned: self.prune != Prune::None,
+            complete: &self.complete,
             partial: self.partial,
             fingerprint: &|address, field, value| key.of(address, field, value),
         })?;
         plan.problems.extend(self.problems.iter().cloned());
         plan.problems.sort();
         Ok(plan)
+    }
+
+    /// How many secrets were not resolved, and so not compared.
+    pub fn unresolved(&self) -> usize {
+        let secrets = self.wanted.values().flat_map(|wanted| wanted.secrets.values());
+        secrets.filter(|print| print.is_none()).count()
     }
 
     /// How many managed resources are not declared any more, and how many are managed.
@@ -199,6 +204,14 @@ fn wanted(config: &Config, about: &About) -> (BTreeMap<Address, Wanted>, Vec<Pro
         )
     });
     (wanted.collect(), problems)
+}
+
+/// The collections that are complete as declared.
+fn complete(config: &Config) -> BTreeSet<(String, Path)> {
+    match config.prune {
+        Prune::All => config.collections.keys().cloned().collect(),
+        Prune::None | Prune::Owned => BTreeSet::new(),
+    }
 }
 
 /// The path that something had before it, or what it lives in, moved.

@@ -14,6 +14,52 @@ use crate::live::gitlab::{self, Kind, Reader, segment};
 /// A whole list in as few pages as GitLab allows, in an order that later additions do not disturb.
 const STABLE: [(&str, &str); 2] = [("order_by", "id"), ("sort", "asc")];
 
+/// All repos in a group, in the same order.
+const IN_GROUP: [(&str, &str); 4] = [
+    ("include_subgroups", "true"),
+    ("with_shared", "false"),
+    STABLE[0],
+    STABLE[1],
+];
+
+/// Which part of an instance is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it; for who does not see everything, what they are a member of.
+    All,
+    /// These groups and whatever is in them.
+    Groups(BTreeSet<Path>),
+}
+
+impl Extent {
+    /// Whether what is at `path` is part of it.
+    pub fn covers(&self, path: &Path) -> bool {
+        match self {
+            Extent::All => true,
+            Extent::Groups(groups) => inside(path, groups),
+        }
+    }
+}
+
+/// What an extent holds, as GitLab lists it, in the order of the paths. What is pending deletion is among it.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    extent: Extent,
+    /// Whether nothing in the extent was hidden.
+    is_whole: bool,
+    /// Groups, by path.
+    pub groups: BTreeMap<Path, Fields>,
+    /// Repos, by path.
+    pub repos: BTreeMap<Path, Fields>,
+}
+
+impl Listing {
+    /// Whether what is at `path` would be in it if it were there.
+    fn covers(&self, path: &Path) -> bool {
+        self.is_whole && self.extent.covers(path)
+    }
+}
+
 /// What a run is about, and who is asking. A group or repo that is being moved comes with the path it had before.
 #[derive(Clone, Debug, Default)]
 pub struct World {
@@ -25,6 +71,10 @@ pub struct World {
     pub ids: BTreeMap<Path, String>,
     /// The default branches that repos are declared to have.
     pub default_branches: BTreeMap<Path, String>,
+    /// What was listed already.
+    pub listing: Option<Arc<Listing>>,
+    /// The acting user's name.
+    pub user: String,
     /// Whether the acting user sees everything there is.
     pub sees_all: bool,
     /// Whether GitLab is the Enterprise Edition, licensed or not.
@@ -55,14 +105,77 @@ pub async fn repos(cx: &Reader, world: &World) -> Result<Arc<Inventory>, gitlab:
     cx.memo("repos", Box::pin(list_repos(cx, world))).await
 }
 
-async fn list_groups(cx: &Reader, world: &World) -> Result<Inventory, gitlab::Error> {
-    let by_root = by_root(&world.groups);
-    let roots = try_join_all(by_root.iter().map(|(root, wanted)| group_tree(cx, root, wanted))).await?;
-    let seen: BTreeMap<Path, Fields> = roots
+/// Lists everything in `extent`.
+///
+/// # Errors
+/// When GitLab does not answer, or a group is not there or not visible: what was not listed is never taken for gone.
+pub async fn list(cx: &Reader, extent: &Extent, sees_all: bool) -> Result<Listing, gitlab::Error> {
+    let (groups, repos) = match extent {
+        Extent::All => {
+            let mine: &[_] = if sees_all {
+                &[]
+            } else {
+                &[("min_access_level", "10")]
+            };
+            let member: &[_] = if sees_all { &[] } else { &[("membership", "true")] };
+            futures_util::try_join!(list_all(cx, "/groups", mine), list_all(cx, "/projects", member))?
+        }
+        Extent::Groups(paths) => {
+            // What is in a group that is listed anyway is listed with it.
+            let within = |path: &&Path| !path.parent().is_some_and(|parent| inside(&parent, paths));
+            let trees = try_join_all(paths.iter().filter(within).map(|path| list_tree(cx, path))).await?;
+            let (groups, repos): (Vec<_>, Vec<_>) = trees.into_iter().unzip();
+            (groups.concat(), repos.concat())
+        }
+    };
+    Ok(Listing {
+        extent: extent.clone(),
+        is_whole: sees_all || matches!(extent, Extent::Groups(_)),
+        groups: by_path(groups),
+        repos: by_path(repos),
+    })
+}
+
+async fn list_all(cx: &Reader, what: &str, query: &[(&str, &str)]) -> Result<Vec<Fields>, gitlab::Error> {
+    let page = cx.first_page(what, &[query, &STABLE].concat()).await?;
+    match page.total {
+        Some(_) => cx.rest(page).await,
+        // GitLab stops counting at 10,000, and turning pages at 50,000.
+        None => {
+            cx.list(what, &[query, &STABLE, &[("pagination", "keyset")]].concat())
+                .await
+        }
+    }
+}
+
+async fn list_tree(cx: &Reader, path: &Path) -> Result<(Vec<Fields>, Vec<Fields>), gitlab::Error> {
+    let at = format!("/groups/{}", segment(path.as_str()));
+    let (below, projects) = (format!("{at}/descendant_groups"), format!("{at}/projects"));
+    let (group, mut groups, repos) = futures_util::try_join!(
+        cx.get::<Fields>(&at, &[("with_projects", "false")]),
+        cx.list::<Fields>(&below, &STABLE),
+        cx.list::<Fields>(&projects, &IN_GROUP),
+    )?;
+    groups.push(group);
+    Ok((groups, repos))
+}
+
+fn by_path(found: Vec<Fields>) -> BTreeMap<Path, Fields> {
+    found
         .into_iter()
-        .flatten()
-        .map(|group| (full_path(&group), group))
-        .collect();
+        .map(|found| (full_path(&found), found))
+        .collect()
+}
+
+async fn list_groups(cx: &Reader, world: &World) -> Result<Inventory, gitlab::Error> {
+    let mut seen = world
+        .listing
+        .as_ref()
+        .map(|listing| listing.groups.clone())
+        .unwrap_or_default();
+    let by_root = by_root(&world.groups, world, &seen);
+    let roots = try_join_all(by_root.iter().map(|(root, wanted)| group_tree(cx, root, wanted))).await?;
+    seen.extend(by_path(roots.concat()));
     settle(cx, world, &world.groups, &seen, None).await
 }
 
@@ -95,15 +208,16 @@ async fn list_repos(cx: &Reader, world: &World) -> Result<Inventory, gitlab::Err
     let groups = groups(cx, world).await?;
     // Where there is no group there is no repo: nothing to ask.
     let could_be = |path: &Path| !parent_is_missing(path, &groups);
-    let mut by_root = by_root(&world.repos);
+    let mut seen = world
+        .listing
+        .as_ref()
+        .map(|listing| listing.repos.clone())
+        .unwrap_or_default();
+    let mut by_root = by_root(&world.repos, world, &seen);
     by_root.values_mut().for_each(|wanted| wanted.retain(could_be));
     by_root.retain(|_, wanted| !wanted.is_empty());
     let roots = try_join_all(by_root.iter().map(|(root, wanted)| repo_tree(cx, root, wanted))).await?;
-    let seen: BTreeMap<Path, Fields> = roots
-        .into_iter()
-        .flatten()
-        .map(|repo| (full_path(&repo), repo))
-        .collect();
+    seen.extend(by_path(roots.concat()));
     settle(cx, world, &world.repos, &seen, Some(&groups)).await
 }
 
@@ -113,14 +227,8 @@ fn parent_is_missing(path: &Path, groups: &Inventory) -> bool {
 }
 
 async fn repo_tree(cx: &Reader, root: &Path, wanted: &[Path]) -> Result<Vec<Fields>, gitlab::Error> {
-    let query = [
-        ("include_subgroups", "true"),
-        ("with_shared", "false"),
-        STABLE[0],
-        STABLE[1],
-    ];
     let list = format!("/groups/{}/projects", segment(root.as_str()));
-    match some_of(cx, &list, &query, "projects", wanted).await {
+    match some_of(cx, &list, &IN_GROUP, "projects", wanted).await {
         // A user's namespace, or nothing at all.
         Err(error) if absent(&error) => one_by_one(cx, "projects", wanted.iter().map(Path::as_str)).await,
         found => found,
@@ -317,14 +425,23 @@ fn inside(namespace: &Path, member_of: &BTreeSet<Path>) -> bool {
     false
 }
 
-/// All paths at which something of a run may stand, by their first segment.
-fn by_root(paths: &BTreeMap<Path, Option<Path>>) -> BTreeMap<Path, Vec<Path>> {
+/// All paths at which something of a run may stand and that were not listed, by their first segment.
+fn by_root(
+    paths: &BTreeMap<Path, Option<Path>>,
+    world: &World,
+    seen: &BTreeMap<Path, Fields>,
+) -> BTreeMap<Path, Vec<Path>> {
+    let listed = |path: &Path| {
+        let covered = world.listing.as_ref().is_some_and(|listing| listing.covers(path));
+        covered || seen.contains_key(path)
+    };
     let mut by_root: BTreeMap<Path, Vec<Path>> = BTreeMap::new();
     for (path, former) in paths {
         let half_way = half_way(path, former.as_ref());
         for path in [Some(path), former.as_ref(), half_way.as_ref()]
             .into_iter()
             .flatten()
+            .filter(|path| !listed(path))
         {
             by_root.entry(path.root().into()).or_default().push(path.clone());
         }
@@ -397,7 +514,6 @@ fn present<K: super::Kind>(
             .get("created_at")
             .and_then(Value::as_str)
             .and_then(|time| time.parse().ok()),
-        automatic: false,
-        raw: Value::Null,
+        ..Present::default()
     })
 }

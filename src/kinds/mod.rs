@@ -14,14 +14,15 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use schemars::JsonSchema;
+use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::{FieldProblem, Place, Shape};
-use crate::core::{Address, Change, Fields, Impact, Key, Live, Path, Present, Rules, Step};
+use crate::core::{Address, Among, Change, Fields, Impact, Key, Live, Path, Present, Rules, Step};
 use crate::live::gitlab::{self, Reader, Writer};
 
-pub use inventory::World;
+pub use inventory::{Extent, Listing, World};
 
 /// Every kind: its type, and where its resources stand in the file.
 pub static TABLE: &[Entry] = &[
@@ -46,6 +47,13 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
     /// Fields that matter only when a resource is made.
     const CREATE_ONLY: &'static [&'static str] = &[];
 
+    /// The field that a plain value stands for, written in place of a resource.
+    const SHORTHAND: Option<&'static str> = None;
+    /// Whether what it stands in takes a policy beside it: `members_policy`.
+    const POLICY: bool = false;
+    /// Fields that hold references to secrets.
+    const SECRETS: &'static [&'static str] = &[];
+
     /// Judges a key as written.
     fn check_key(key: &Key) -> Result<(), String>;
 
@@ -54,14 +62,24 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
         Vec::new()
     }
 
+    /// Judges the secret that one of [`Kind::SECRETS`] refers to, by the fields beside it. Never repeats it.
+    fn check_secret(_fields: &Fields, _field: &str, _secret: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Why a resource cannot be made of these fields alone.
+    fn lacks(_fields: &Fields) -> Option<&'static str> {
+        None
+    }
+
     /// What must be there first. `None`: the resource is on its way out.
     fn needs(key: &Key, value: Option<&Fields>) -> Vec<Address>;
 
     /// What a change does to people. The field of a whole resource made or removed is empty.
     fn impact(change: &Change) -> Impact;
 
-    /// What making a resource does to people beside what is there under the same parent.
-    fn among(_key: &Key, _fields: &Fields, _beside: &[(&Key, &Present)]) -> Impact {
+    /// What a step does to people that only what is around it tells.
+    fn among(_among: &Among) -> Impact {
         Impact::Neutral
     }
 
@@ -100,6 +118,8 @@ pub struct Scope {
     pub wanted: BTreeMap<Key, Option<String>>,
     /// The paths whose whole collection is asked for, declared or not.
     pub complete: BTreeSet<Path>,
+    /// Everything is asked for, declared or not, of a kind that stands in nothing.
+    pub all: bool,
     /// What the run is about, and who is asking.
     pub world: Arc<World>,
 }
@@ -113,6 +133,8 @@ pub struct Task<'a> {
     pub step: &'a Step,
     /// What is there; `None` where nothing is.
     pub live: Option<&'a Present>,
+    /// The values of the secrets to be set, by field.
+    pub secrets: &'a BTreeMap<String, SecretString>,
 }
 
 /// What is there after a step.
@@ -193,6 +215,10 @@ pub struct Entry {
     pub rules: Rules,
     /// [`Kind::ROLE`].
     pub role: &'static str,
+    /// [`Kind::SECRETS`].
+    pub secrets: &'static [&'static str],
+    /// [`Kind::check_secret`].
+    pub check_secret: fn(&Fields, &str, &str) -> Result<(), String>,
     /// [`Kind::observe`].
     pub observe: for<'a> fn(&'a Reader, &'a Scope) -> Eventually<'a, Observed>,
     /// [`Kind::apply`].
@@ -207,6 +233,8 @@ impl Entry {
                 place,
                 schema: fields::schema::<K>,
                 can_move: K::CAN_MOVE,
+                shorthand: K::SHORTHAND,
+                policy: K::POLICY,
                 check_key: K::check_key,
                 decode: fields::decode::<K>,
             },
@@ -223,19 +251,39 @@ impl Entry {
                 spreads: K::spreads,
                 fits: K::fits,
                 seals: K::seals,
+                lacks: K::lacks,
                 create_only: K::CREATE_ONLY,
                 prunable: K::PRUNABLE,
             },
             role: K::ROLE,
+            secrets: K::SECRETS,
+            check_secret: K::check_secret,
             observe: |cx, scope| Box::pin(K::observe(cx, scope)),
             apply: |cx, task| Box::pin(K::apply(cx, task)),
         }
     }
 }
 
+impl Entry {
+    /// Whether what GitLab answers does not have a field, though it was asked for: it counted when the resource was
+    /// made, or it is secret.
+    pub fn leaves_out(&self, field: &str) -> bool {
+        let top = field.split('.').next().unwrap_or(field);
+        self.rules.create_only.contains(&top) || self.secrets.contains(&top)
+    }
+}
+
 /// The kind of this name.
 pub fn by_name(name: &str) -> Option<&'static Entry> {
     TABLE.iter().find(|entry| entry.shape.name == name)
+}
+
+/// Lists everything in `extent`: the inventory that rules and exports go by.
+///
+/// # Errors
+/// When GitLab does not answer, or a group is not there or not visible: what was not listed is never taken for gone.
+pub async fn list(cx: &Reader, extent: &Extent, sees_all: bool) -> Result<Listing, Error> {
+    Ok(inventory::list(cx, extent, sees_all).await?)
 }
 
 /// The shapes of all kinds, for config.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Applied, Context, Error, Observed, Scope, Task};
 use crate::config::FieldProblem;
-use crate::core::{Action, Address, Change, Fields, Impact, Key, Present, Reason};
+use crate::core::{Action, Address, Among, Change, Fields, Impact, Key, Present, Reason};
 use crate::live::gitlab::{Kind as Fault, Reader, Writer, segment};
 
 /// The key that stands for the default branch, whatever its name.
@@ -132,8 +132,14 @@ impl super::Kind for ProtectedBranch {
     }
 
     /// Rules that match the same branch combine to the most permissive, so a new one can open what another closes.
-    fn among(key: &Key, fields: &Fields, beside: &[(&Key, &Present)]) -> Impact {
-        let name = if key.name() == DEFAULT { "main" } else { key.name() };
+    fn among(among: &Among) -> Impact {
+        let (Some(fields), None) = (among.fields, among.found) else {
+            return Impact::Neutral;
+        };
+        let name = match among.key.name() {
+            DEFAULT => "main",
+            name => name,
+        };
         let opens = |found: &Present| {
             let other = found.raw["name"].as_str().unwrap_or_default();
             overlap(name, other)
@@ -142,7 +148,7 @@ impl super::Kind for ProtectedBranch {
                     .zip(openness(&found.value))
                     .any(|(new, old)| *new > old)
         };
-        match beside.iter().any(|(_, found)| opens(found)) {
+        match among.beside.iter().any(|(_, found)| opens(found)) {
             true => Impact::Weakens,
             false => Impact::Neutral,
         }
@@ -490,7 +496,13 @@ mod tests {
         let main = Key::within("a/b", "main");
         let beside = [(&main, &strict)];
         let judge = |name: &str, value: Value| {
-            ProtectedBranch::among(&Key::within("a/b", name), &fields(value), &beside)
+            ProtectedBranch::among(&Among {
+                key: &Key::within("a/b", name),
+                fields: Some(&fields(value)),
+                found: None,
+                beside: &beside,
+                parent_is_there: true,
+            })
         };
         assert_eq!(
             judge("*", json!({"push_access_level": "developer"})),

@@ -1,18 +1,21 @@
 //! Secrets by reference: resolved as late as possible, named in errors by their reference, never by their value.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::process::Command;
+use tokio::sync::{OnceCell, Semaphore};
 use url::Url;
 
 use crate::config::SecretRef;
 
-/// How references are resolved.
-#[derive(Clone, Debug)]
+/// How references are resolved. Each is resolved once, however often it is asked for.
+#[derive(Debug)]
 pub struct Secrets {
     /// The config's directory, which files and programs are relative to.
     pub base: PathBuf,
@@ -20,6 +23,11 @@ pub struct Secrets {
     pub allow_exec: bool,
     /// How long a program may take. 30 s in [`Secrets::new`].
     pub timeout: Duration,
+    /// The tokens that AutoGit itself works with: [`Secrets::value`] never gives one of them away.
+    tokens: Mutex<Vec<SecretString>>,
+    known: Mutex<HashMap<String, Arc<OnceCell<SecretString>>>>,
+    /// So many references are resolved at a time: each may start a program.
+    turns: Semaphore,
 }
 
 /// Why a secret is not to be had.
@@ -70,6 +78,11 @@ pub enum Error {
         /// How long it was given.
         timeout: Duration,
     },
+    /// It is a token that AutoGit works with.
+    #[error(
+        "failed to use the secret {0}: it is the token that AutoGit itself works with, which is never a value of anything"
+    )]
+    OwnToken(String),
     /// There is nothing in it.
     #[error("failed to read the secret {0}: it is empty")]
     Empty(String),
@@ -96,14 +109,60 @@ impl Secrets {
             base: base.into(),
             allow_exec,
             timeout: Duration::from_secs(30),
+            tokens: Mutex::default(),
+            known: Mutex::default(),
+            turns: Semaphore::new(8),
         }
     }
 
-    /// The secret that `reference` points at, without one trailing newline.
+    /// The token that `reference` points at, for AutoGit's own use.
     ///
     /// # Errors
-    /// When it is not to be had, and when it is empty.
-    pub async fn resolve(&self, reference: &SecretRef) -> Result<SecretString, Error> {
+    /// As [`Secrets::value`].
+    pub async fn token(&self, reference: &SecretRef) -> Result<SecretString, Error> {
+        let token = self.resolve(reference).await?;
+        self.keep(token.clone());
+        Ok(token)
+    }
+
+    /// Never gives `token` away as a value.
+    pub fn keep(&self, token: SecretString) {
+        self.tokens
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(token);
+    }
+
+    /// The secret that `reference` points at, to become a value of something.
+    ///
+    /// # Errors
+    /// When it is not to be had, when it is empty, and when it is a token that AutoGit works with.
+    pub async fn value(&self, reference: &SecretRef) -> Result<SecretString, Error> {
+        let value = self.resolve(reference).await?;
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        match tokens
+            .iter()
+            .any(|token| value.expose_secret().contains(token.expose_secret()))
+        {
+            true => Err(Error::OwnToken(name(reference))),
+            false => Ok(value),
+        }
+    }
+
+    async fn resolve(&self, reference: &SecretRef) -> Result<SecretString, Error> {
+        let known = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry(format!("{reference:?}")).or_default().clone()
+        };
+        let read = || async {
+            let _turn = self.turns.acquire().await.expect("the semaphore is never closed");
+            self.read(reference).await
+        };
+        known.get_or_try_init(read).await.cloned()
+    }
+
+    /// The secret that `reference` points at, without one trailing newline.
+    async fn read(&self, reference: &SecretRef) -> Result<SecretString, Error> {
         let bytes = match reference {
             SecretRef::Env(name) => {
                 let value = std::env::var_os(name).ok_or_else(|| Error::Unset(name.clone()))?;
@@ -207,8 +266,6 @@ pub fn check_url(config: &Url, guard: Option<&str>) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     async fn resolve(dir: &Path, reference: SecretRef) -> Result<String, Error> {
@@ -275,6 +332,21 @@ mod tests {
         secrets.timeout = Duration::from_millis(20);
         let error = secrets.resolve(&sh("exec sleep 600")).await.unwrap_err();
         assert!(matches!(error, Error::TimedOut { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_program_runs_once_and_our_own_token_is_no_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::new(dir.path(), true);
+        let once = sh("echo ran >> ran; echo glpat-canary");
+        let (first, again) = tokio::join!(secrets.value(&once), secrets.value(&once));
+        assert_eq!(first.unwrap().expose_secret(), again.unwrap().expose_secret());
+        assert_eq!(std::fs::read_to_string(dir.path().join("ran")).unwrap(), "ran\n");
+        secrets.keep("glpat-canary".into());
+        for reference in [once, sh("echo https://x:glpat-canary@example.org")] {
+            let error = secrets.value(&reference).await.unwrap_err();
+            assert!(matches!(error, Error::OwnToken(_)) && !error.to_string().contains("canary"));
+        }
     }
 
     #[test]

@@ -158,7 +158,7 @@ fn summary(view: &View, blocks: &[Block]) -> String {
         parts.push(format!("{requests}, {writes}, {seconds:.1} s"));
     }
     let rest = parts.join("; ");
-    let sentence = match (plan.is_empty(), plan.partial) {
+    let sentence = match (plan.is_settled(), plan.partial) {
         (true, false) => "No changes: live is as declared. ",
         (true, true) => "No changes: the targets are as declared; nothing else was planned. ",
         (false, false) => "Plan: ",

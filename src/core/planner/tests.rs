@@ -29,11 +29,12 @@ const BOX: Rules = Rules {
         }
         _ => Impact::Neutral,
     },
-    among: |_, _, _| Impact::Neutral,
+    among: |_| Impact::Neutral,
     last: |change| change.field == "sealed" && change.after == Some(json!(true)),
     spreads: |_| false,
     fits: |_, _| None,
     seals: |fields| (fields.get("sealed") == Some(&json!(true))).then_some("is sealed"),
+    lacks: |_| None,
     create_only: &["made_of"],
     prunable: false,
 };
@@ -50,11 +51,10 @@ const THING: Rules = Rules {
             Impact::Neutral
         }
     },
-    among: |_, fields, beside| {
-        let louder = |found: &Present| {
-            fields.get("n").and_then(Value::as_u64) > found.value.get("n").and_then(Value::as_u64)
-        };
-        if beside.iter().any(|(_, found)| louder(found)) {
+    among: |among| {
+        let n = |fields: Option<&Fields>| fields?.get("n")?.as_u64();
+        let louder = |found: &Present| n(among.fields) > n(Some(&found.value));
+        if among.found.is_none() && among.beside.iter().any(|(_, found)| louder(found)) {
             Impact::Weakens
         } else {
             Impact::Neutral
@@ -68,6 +68,11 @@ const THING: Rules = Rules {
         (size(fields)? > room).then(|| "it is too large for".to_owned())
     },
     seals: |_| None,
+    lacks: |fields| {
+        fields
+            .contains_key("unmakeable")
+            .then_some("there is nothing to make it of")
+    },
     create_only: &[],
     prunable: true,
 };
@@ -152,7 +157,10 @@ impl World {
         self
     }
 
-    fn plan_with(&self, prune: Prune) -> Result<Plan, Circle> {
+    fn plan_with(&self, prunes_owned: bool, complete: &[(&str, &str)]) -> Result<Plan, Circle> {
+        let complete = complete
+            .iter()
+            .map(|(kind, path)| (kind.to_string(), Path::from(*path)));
         let mut live = self.live.clone();
         for address in self.wanted.keys().chain(self.ledger.keys()) {
             live.entry(address.clone()).or_insert(Live::Absent);
@@ -165,14 +173,15 @@ impl World {
             live: &live,
             ledger: &self.ledger,
             rules: &[BOX, THING],
-            prune,
+            prunes_owned,
+            complete: &complete.collect(),
             partial: false,
             fingerprint: &print,
         })
     }
 
     fn plan(&self) -> Plan {
-        self.plan_with(Prune::Owned).expect("no circle")
+        self.plan_with(true, &[]).expect("no circle")
     }
 
     /// Does what a plan says, as an engine would whose every write works.
@@ -281,7 +290,7 @@ fn what_is_there_is_adopted_with_its_differences_and_never_removed_later() {
     assert_eq!(shown(&plan), ["~ box.a Found n"]);
     world.carry_out(&plan);
     assert_eq!(world.ledger[&at("box.a")].origin, Ownership::Adopted);
-    assert!(world.plan().is_empty());
+    assert_eq!(world.plan().steps, []);
 }
 
 #[test]
@@ -340,12 +349,11 @@ fn prune_takes_only_what_is_ours_unless_the_collection_is_complete() {
             "= thing.left:x LeftTheFile ".to_owned(),
         ])
     );
-    let everything = BTreeSet::from([("thing".to_owned(), Path::from("a"))]);
     let removed = |plan: &Plan| -> BTreeSet<String> {
         let deletes = plan.steps.iter().filter(|step| step.action == Action::Delete);
         deletes.map(|step| step.address.to_string()).collect()
     };
-    let all = world.plan_with(Prune::All(&everything)).unwrap();
+    let all = world.plan_with(true, &[("thing", "a")]).unwrap();
     let expected = [
         "thing.a:adopted",
         "thing.a:foreign",
@@ -353,7 +361,7 @@ fn prune_takes_only_what_is_ours_unless_the_collection_is_complete() {
         "thing.a:replaced",
     ];
     assert_eq!(removed(&all), expected.map(str::to_owned).into());
-    assert!(removed(&world.plan_with(Prune::None).unwrap()).is_empty());
+    assert!(removed(&world.plan_with(false, &[]).unwrap()).is_empty());
 }
 
 #[test]
@@ -587,7 +595,8 @@ fn a_circle_is_named_whole() {
         live: &live,
         ledger: &BTreeMap::new(),
         rules: &[LOOP],
-        prune: Prune::Owned,
+        prunes_owned: true,
+        complete: &BTreeSet::new(),
         partial: false,
         fingerprint: &print,
     };
@@ -607,7 +616,7 @@ fn a_leftover_guard_goes_once_what_it_guards_stands() {
         .has("thing.a:main*", "2", json!({}))
         .manages("thing.a:main*", "2", Ownership::Created, json!({}));
     world.ledger.get_mut(&at("thing.a:main*")).unwrap().guards = Some(at("thing.a:main"));
-    let plan = world.plan_with(Prune::None).unwrap();
+    let plan = world.plan_with(false, &[]).unwrap();
     assert_eq!(
         shown(&plan),
         ["+ thing.a:main Missing ", "- thing.a:main* LeftoverGuard "]
@@ -640,7 +649,7 @@ fn secrets_are_compared_by_fingerprint_and_never_shown() {
     assert!(change.after.is_none() && plan.steps[0].value.contains_key("token"));
     for unchanged in [Some("old"), None] {
         world.wanted.insert(at("box.a"), secret(unchanged));
-        assert!(world.plan().is_empty(), "{unchanged:?}");
+        assert_eq!(world.plan().steps, [], "{unchanged:?}");
     }
 }
 
@@ -713,13 +722,69 @@ fn any_world() -> impl Strategy<Value = World> {
     })
 }
 
+#[test]
+fn a_secret_that_can_be_read_back_is_compared_and_never_shown() {
+    let mut world =
+        World::default()
+            .has("box.a", "1", json!({}))
+            .manages("box.a", "1", Ownership::Created, json!({}));
+    let wanted = Wanted {
+        value: fields(json!({"token": {"env": "TOKEN"}})),
+        secrets: BTreeMap::from([(
+            "token".to_owned(),
+            Some(print(&at("box.a"), "token", &json!("canary"))),
+        )]),
+        ..Wanted::default()
+    };
+    world.wanted.insert(at("box.a"), wanted);
+    let mut live_is = |secret: &str| {
+        let Some(Live::Present(found)) = world.live.get_mut(&at("box.a")) else {
+            unreachable!("it was added above")
+        };
+        found.secrets.insert("token".into(), secret.into());
+        world.plan()
+    };
+    assert_eq!(live_is("canary").steps, []);
+    let plan = live_is("other canary");
+    assert_eq!(shown(&plan), ["~ box.a ConfigChanged token"]);
+    assert!(!format!("{plan:?}").contains("canary"));
+}
+
+#[test]
+fn what_cannot_be_made_is_a_problem_and_no_step() {
+    let world = World::default()
+        .has("box.a", "1", json!({}))
+        .wants("thing.a:x", json!({"unmakeable": true}));
+    let plan = world.plan();
+    assert_eq!((plan.steps.len(), plan.problems.len()), (0, 1));
+    let there = world.has("thing.a:x", "2", json!({"unmakeable": true})).plan();
+    assert_eq!(shown(&there), ["~ thing.a:x Found "]);
+    assert!(there.is_settled(), "taking it over changes nothing");
+}
+
+#[test]
+fn a_complete_collection_keeps_what_is_kept_for_a_reason() {
+    let mut world = World::default()
+        .wants("box.a", json!({}))
+        .has("box.a", "1", json!({}))
+        .manages("box.a", "1", Ownership::Created, json!({}))
+        .has("thing.a:bot", "2", json!({}))
+        .has("thing.a:extra", "3", json!({}));
+    if let Some(Live::Present(found)) = world.live.get_mut(&at("thing.a:bot")) {
+        found.kept = Some("it is a bot".into());
+    }
+    let plan = world.plan_with(false, &[("thing", "a")]).unwrap();
+    assert_eq!(shown(&plan), ["- thing.a:extra Extra "]);
+    assert_eq!(plan.left_in_place, 1);
+}
+
 proptest! {
     #[test]
     fn carrying_out_a_plan_leaves_nothing_to_plan(mut world in any_world()) {
         let plan = world.plan();
         world.carry_out(&plan);
         let again = world.plan();
-        prop_assert!(again.is_empty(), "{:?} {:?}", shown(&again), again.problems);
+        prop_assert!(again.steps.is_empty() && again.problems.is_empty(), "{:?} {:?}", shown(&again), again.problems);
     }
 
     #[test]

@@ -133,12 +133,11 @@ fn settle(repo: &Repo, keys: &[&Key], rules: Rules, observed: &mut Observed) {
 fn present(rule: &Value, made: Option<jiff::Timestamp>, automatic: bool) -> Present {
     Present {
         id: rule["id"].to_string(),
-        path: None,
         value: fields(rule),
-        unreadable: BTreeMap::new(),
         created_at: made,
         automatic,
         raw: json!({"name": rule["name"]}),
+        ..Present::default()
     }
 }
 
