@@ -322,6 +322,8 @@ pub struct Rules {
     pub impact: fn(&Change) -> Impact,
     /// What a step does to people that only what is around it tells.
     pub among: fn(&Among) -> Impact,
+    /// Why what is there under a path is not taken away or changed so that just this is left.
+    pub leaves: fn(&Path, &[&Fields]) -> Option<&'static str>,
     /// Whether a change must wait for what lives in the resource.
     pub last: fn(&Change) -> bool,
     /// Whether a change writes into other resources too.

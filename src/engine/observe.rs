@@ -77,6 +77,8 @@ impl About {
 pub struct Reach {
     /// The resources, and the id by which each is known.
     pub addresses: BTreeMap<Address, Option<String>>,
+    /// Those of them that are to be absent.
+    pub absent: BTreeSet<Address>,
     /// The path that something had before it moves.
     pub moved: BTreeMap<Path, Path>,
     /// The default branches that repos are declared to have.
@@ -127,11 +129,11 @@ impl Reach {
                 "repo" => drop(world.repos.insert(path, former)),
                 _ => {}
             }
-            scopes
-                .entry(&address.kind)
-                .or_default()
-                .wanted
-                .insert(address.key.clone(), id.clone());
+            let scope = scopes.entry(&address.kind).or_default();
+            scope.wanted.insert(address.key.clone(), id.clone());
+            if self.absent.contains(address) {
+                scope.absent.insert(address.key.clone());
+            }
         }
         for (kind, path) in &self.complete {
             scopes.entry(kind).or_default().complete.insert(path.clone());

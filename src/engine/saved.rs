@@ -104,6 +104,9 @@ impl SavedPlan {
             }
             reach.addresses.insert(step.address.clone(), step.id.clone());
             reach.default_branch(&step.address, &step.value);
+            if step.action == Action::Delete {
+                reach.absent.insert(step.address.clone());
+            }
         }
         for address in ledger.in_doubt.keys() {
             reach.addresses.entry(address.clone()).or_insert(None);

@@ -109,6 +109,9 @@ impl Survey {
         let mut reach = Reach::default();
         for (address, wanted) in &self.wanted {
             reach.default_branch(address, &wanted.value);
+            if wanted.absent {
+                reach.absent.insert(address.clone());
+            }
             let kind = kinds::by_name(&address.kind);
             addresses.extend(
                 kind.into_iter()

@@ -83,6 +83,12 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
         Impact::Neutral
     }
 
+    /// What would be wrong with a group or repo that is left with just these resources of the kind: a text that says why
+    /// they are not taken away.
+    fn leaves(_path: &Path, _left: &[&Fields]) -> Option<&'static str> {
+        None
+    }
+
     /// Whether a change waits until what lives in the resource is as it should be.
     fn last(_change: &Change) -> bool {
         false
@@ -116,6 +122,8 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
 pub struct Scope {
     /// The resources asked for, and the id by which the ledger knows each.
     pub wanted: BTreeMap<Key, Option<String>>,
+    /// Those of them that are to be absent.
+    pub absent: BTreeSet<Key>,
     /// The paths whose whole collection is asked for, declared or not.
     pub complete: BTreeSet<Path>,
     /// Everything is asked for, declared or not, of a kind that stands in nothing.
@@ -247,6 +255,7 @@ impl Entry {
                 needs: K::needs,
                 impact: K::impact,
                 among: K::among,
+                leaves: K::leaves,
                 last: K::last,
                 spreads: K::spreads,
                 fits: K::fits,

@@ -1,6 +1,6 @@
 //! The order of a plan's steps: what each must come after, and what keeps it from being done at all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Circle, Planner};
 use crate::core::address::{Address, Key, Path};
@@ -96,9 +96,53 @@ impl Planner<'_> {
             _ => self.needed_by(step).find_map(|need| self.unmet(step, &need)),
         });
         let because: Vec<_> = because.collect();
+        let left = self.left_without();
         for (step, because) in self.plan.steps.iter_mut().zip(because) {
-            step.blocked = because;
+            let collection = (step.address.kind.clone(), step.address.key.path.clone());
+            let takes = !step.takes_over_only() && step.id.is_some() && step.action != Action::Release;
+            let left = left.get(&collection).filter(|_| takes).map(|why| why.to_string());
+            step.blocked = because.or(left);
         }
+    }
+
+    /// The collections that the plan would leave without what they need, and why that is not done.
+    fn left_without(&self) -> HashMap<(String, Path), &'static str> {
+        let mut after: HashMap<(String, Path), BTreeMap<&Address, Fields>> = HashMap::new();
+        let collection = |address: &Address| (address.kind.clone(), address.key.path.clone());
+        for step in self
+            .plan
+            .steps
+            .iter()
+            .filter(|step| step.address.key.name.is_some())
+        {
+            after.entry(collection(&step.address)).or_default();
+        }
+        for (address, live) in self.inputs.live {
+            if let (Live::Present(found), Some(after)) = (live, after.get_mut(&collection(address))) {
+                after.insert(address, found.value.clone());
+            }
+        }
+        for step in &self.plan.steps {
+            let Some(after) = after.get_mut(&collection(&step.address)) else {
+                continue;
+            };
+            match step.action {
+                Action::Delete => drop(after.remove(&step.address)),
+                Action::Release => {}
+                _ => after.entry(&step.address).or_default().extend(step.value.clone()),
+            }
+        }
+        let left = after.into_iter().filter_map(|(collection, after)| {
+            let rules = self
+                .inputs
+                .rules
+                .iter()
+                .find(|rules| rules.name == collection.0)?;
+            let after: Vec<&Fields> = after.values().collect();
+            let why = (rules.leaves)(&collection.1, &after)?;
+            Some((collection, why))
+        });
+        left.collect()
     }
 
     fn needed_by(&self, step: &Step) -> impl Iterator<Item = Address> {

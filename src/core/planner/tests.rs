@@ -30,6 +30,7 @@ const BOX: Rules = Rules {
         _ => Impact::Neutral,
     },
     among: |_| Impact::Neutral,
+    leaves: |_, _| None,
     last: |change| change.field == "sealed" && change.after == Some(json!(true)),
     spreads: |_| false,
     fits: |_, _| None,
@@ -59,6 +60,10 @@ const THING: Rules = Rules {
         } else {
             Impact::Neutral
         }
+    },
+    leaves: |_, left| {
+        let kept = left.iter().any(|fields| fields.contains_key("keeper"));
+        (!kept && left.iter().any(|fields| fields.contains_key("kept"))).then_some("nobody would keep it")
     },
     last: |_| false,
     spreads: |_| false,
@@ -760,6 +765,33 @@ fn what_cannot_be_made_is_a_problem_and_no_step() {
     let there = world.has("thing.a:x", "2", json!({"unmakeable": true})).plan();
     assert_eq!(shown(&there), ["~ thing.a:x Found "]);
     assert!(there.is_settled(), "taking it over changes nothing");
+}
+
+#[test]
+fn what_is_needed_together_is_not_taken_away_one_by_one() {
+    let world = World::default()
+        .wants("box.a", json!({}))
+        .has("box.a", "1", json!({}))
+        .has("thing.a:x", "2", json!({"keeper": 1}))
+        .has("thing.a:y", "3", json!({"keeper": 1}))
+        .has("thing.a:z", "4", json!({"kept": 1}))
+        .wants("thing.a:z", json!({}))
+        .wants_absent("thing.a:x");
+    let blocked = |world: &World| -> Vec<String> {
+        let blocked = world
+            .plan()
+            .steps
+            .into_iter()
+            .filter(|step| step.blocked.is_some());
+        blocked.map(|step| step.address.to_string()).collect()
+    };
+    assert_eq!(blocked(&world), [""; 0]);
+    let world = world.wants_absent("thing.a:y");
+    assert_eq!(blocked(&world), ["thing.a:x", "thing.a:y"]);
+    assert_eq!(
+        blocked(&world.wants("thing.a:new", json!({"keeper": 2}))),
+        [""; 0]
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{DEFAULT, Level, PEOPLE, roles};
 use crate::core::{Fields, Key, Live, Path, Present};
-use crate::kinds::inventory::{self, Found, id};
+use crate::kinds::inventory::{self, id};
 use crate::kinds::{Error, Observed, Scope};
 use crate::live::gitlab::{self, Kind as Fault, Reader, segment};
 
@@ -46,41 +46,19 @@ impl Repo {
 type Rules = Result<Vec<(Value, Option<jiff::Timestamp>)>, String>;
 
 pub async fn observe(cx: &Reader, scope: &Scope) -> Result<Observed, Error> {
-    let mut wanted: BTreeMap<&Path, Vec<&Key>> =
-        scope.complete.iter().map(|path| (path, Vec::new())).collect();
-    for key in scope.wanted.keys() {
-        wanted.entry(&key.path).or_default().push(key);
-    }
     let inventory = inventory::repos(cx, &scope.world).await?;
-    let mut observed = Observed::new();
-    let mut repos = Vec::new();
-    for (&path, keys) in &wanted {
-        let why = match inventory.get(path) {
-            Some(Found::There(found)) => {
-                repos.push(Repo::new(path, found, scope.world.default_branches.get(path)));
-                continue;
-            }
-            Some(Found::Unknown(_)) => Some(format!("repo.{path} could not be read")),
-            Some(Found::Missing) | None => None,
-        };
-        observed.extend(keys.iter().map(|&key| {
-            let live = match (&why, &scope.wanted[key]) {
-                (Some(why), _) => Live::Unreadable(why.clone()),
-                (None, None) => Live::Absent,
-                // A short list is no proof that a repo is gone, and its rules with it: the repo is asked for itself.
-                (None, Some(_)) => Live::Unreadable(format!("repo.{path} was not listed: run it again")),
-            };
-            (key.clone(), live)
-        }));
-    }
+    let (holders, mut observed) = inventory::holders("repo", scope, &inventory);
+    let default_branch = |path| scope.world.default_branches.get(path);
+    let repos = holders
+        .iter()
+        .map(|holder| Repo::new(holder.path, holder.found, default_branch(holder.path)));
+    let repos: Vec<_> = repos.collect();
     let batches = repos
         .chunks(BATCH)
         .map(|batch| read(cx, batch, scope.world.enterprise));
-    for (repo, rules) in repos
-        .iter()
-        .zip(try_join_all(batches).await?.into_iter().flatten())
-    {
-        settle(repo, &wanted[&repo.path], rules, &mut observed);
+    let rules = try_join_all(batches).await?.into_iter().flatten();
+    for ((repo, holder), rules) in repos.iter().zip(&holders).zip(rules) {
+        settle(repo, &holder.keys, rules, &mut observed);
     }
     Ok(observed)
 }
