@@ -12,9 +12,9 @@ use super::diagnostic::{Diagnostic, Report};
 use super::explain::origin;
 use super::layout::{Layout, PRESET_SECTION, Resource};
 use super::merge::{FieldRule, Opinion, effective, fields, is_absent};
-use super::model::{Config, Declaration, Edition, Origin};
+use super::model::{Config, Declaration, Edition, Origin, Policy};
 use super::rules::Rules;
-use super::schema::PRESET;
+use super::schema::{PRESET, policy_field};
 use super::settings::{check_includes, gitlab, prune};
 use super::shape::Shape;
 use super::suggest;
@@ -217,19 +217,28 @@ impl<'a> Decoder<'a> {
         let rule = FieldRule::new(self.rules, self.rules.id(shape.name));
         let mut entries = Vec::new();
         let mut origins = BTreeMap::new();
+        let mut policies = Vec::new();
         for (field, opinions) in fields(pending.opinions) {
             if OWN_FIELDS.contains(&field) {
                 continue;
             }
             let nested = children(self.shapes, shape).find(|(_, name)| *name == field);
+            let governed = children(self.shapes, shape)
+                .find(|(child, name)| child.policy && policy_field(name) == field);
             if let Some((child, _)) = nested {
                 self.collection(child, &pending.key.path, &opinions);
+            } else if let Some((child, collection)) = governed {
+                let policy = rule.field(field).resolve(&opinions);
+                policies.extend(policy.map(|policy| (child, collection, policy)));
             } else if let (Some(entry), Some(strongest)) =
                 (rule.field(field).resolve(&opinions), opinions.last())
             {
                 origins.insert(field.to_owned(), origin(strongest, &self.report.sources));
                 entries.push(entry);
             }
+        }
+        for (child, collection, policy) in policies {
+            self.policy(child, &pending.key.path, collection, &policy);
         }
         let node = Node {
             span: pending.key_span,
@@ -324,6 +333,24 @@ impl<'a> Decoder<'a> {
                 }),
             }
         }
+    }
+
+    /// The policy of a nested collection.
+    fn policy(&mut self, child: &Shape, parent: &Path, collection: &str, entry: &Entry) {
+        // What is none has been reported as such.
+        let Ok(policy) = serde_json::from_value(entry.value.to_json()) else {
+            return;
+        };
+        let place = (child.name.to_owned(), parent.clone());
+        if policy == Policy::Exact && !self.config.collections.contains_key(&place) {
+            let error = Diagnostic::error(format!("`{}: exact` without `{collection}`", entry.key));
+            let error = error.help(format!(
+                "everything would be removed: write `{collection}`, or `{collection}: {{}}` if that is meant"
+            ));
+            self.report.add(entry.value.span, "", error);
+            return;
+        }
+        self.config.policies.insert(place, policy);
     }
 
     fn enterprise_only(&mut self, field: &str, span: Span) {

@@ -10,6 +10,9 @@ use super::include::Document;
 use super::shape::Shape;
 use super::tree::{Data, Entry, Node};
 
+/// The section of the presets.
+pub(super) const PRESETS: &str = "presets";
+
 /// The section whose resources take presets.
 pub(super) const PRESET_SECTION: &str = "repos";
 
@@ -63,7 +66,7 @@ impl<'a> Layout<'a> {
             ("include", _) => self.includes.push(entry),
             ("gitlab", _) => once(&mut self.gitlab, entry, report),
             ("prune", _) => once(&mut self.prune, entry, report),
-            ("presets", _) if take_presets(shapes) => {
+            (PRESETS, _) if take_presets(shapes) => {
                 for preset in map_entries(entry, report) {
                     self.preset(preset, report);
                 }
@@ -105,7 +108,7 @@ impl<'a> Layout<'a> {
 /// The keys that may stand at the top of a file.
 pub(super) fn top_level_keys(shapes: &[Shape]) -> Vec<&'static str> {
     let sections = shapes.iter().filter_map(Shape::section);
-    let presets = take_presets(shapes).then_some("presets");
+    let presets = take_presets(shapes).then_some(PRESETS);
     ["autogit", "include", "gitlab", "prune"]
         .into_iter()
         .chain(presets)

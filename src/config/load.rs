@@ -13,6 +13,7 @@ use super::paths::check_paths;
 use super::rules::{Rules, secret_keys};
 use super::schema::{GITLAB, schema};
 use super::shape::Shape;
+use super::shorthand::write_out;
 
 /// What came of loading a config.
 #[derive(Debug)]
@@ -45,7 +46,8 @@ fn run(shapes: &[Shape], read: impl FnOnce(&mut Loader)) -> Loaded {
     let mut report = Report::default();
     let mut loader = Loader::new(&secret_keys, &mut report);
     read(&mut loader);
-    let (documents, is_complete) = (loader.documents, loader.is_complete);
+    let (mut documents, is_complete) = (loader.documents, loader.is_complete);
+    write_out(&mut documents, shapes);
     let layout = Layout::new(&documents, shapes, &mut report);
     check_paths(&layout, &mut report);
     let mut decoder = Decoder {

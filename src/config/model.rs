@@ -56,6 +56,8 @@ pub struct Config {
     pub declarations: BTreeMap<Address, Declaration>,
     /// The nested collections that were written, even empty ones, by their kind and their parent's address: `prune: all` holds those complete.
     pub collections: BTreeMap<(String, Path), Position>,
+    /// The policies of nested collections, by their kind and their parent's address. One without a policy goes by `prune`.
+    pub policies: BTreeMap<(String, Path), Policy>,
 }
 
 /// One resource as the config asks for it.
@@ -109,6 +111,16 @@ pub enum Prune {
     Owned,
     /// Nested collections that are declared are complete: anything else in them is removed.
     All,
+}
+
+/// What happens to what stands in one nested collection and is not declared there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// The collection is complete: anything else in it is removed, whatever `prune` says.
+    Exact,
+    /// Nothing is removed, whatever `prune` says.
+    AtLeast,
 }
 
 /// Where a secret is to be had; never the secret itself.

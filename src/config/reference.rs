@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::scalar;
-use super::schema::{example, schema};
+use super::schema::{SHORTHAND, example, schema};
 use super::shape::Shape;
 use super::tree::Data;
 
@@ -56,6 +56,11 @@ impl Pages {
         if let Some(example) = example.filter(|_| level == 2) {
             let section = path.trim_end_matches(".*");
             self.line(&format!("```yaml\n{section}:{}\n```\n", yaml(&example, 1)));
+        }
+        if let Some(field) = value["additionalProperties"][SHORTHAND].as_str() {
+            self.line(&format!(
+                "In place of the map, a plain value is taken for its `{field}`.\n"
+            ));
         }
         if path == "presets.*" {
             return self.line("It holds what a repo holds, but for `absent`, `moved_from` and `preset`.");
@@ -142,8 +147,11 @@ impl Pages {
         }
     }
 
-    /// A schema without references and without the null that any field may be.
+    /// A schema without references, without the null that any field may be and without shorthand.
     fn resolve<'a>(&'a self, schema: &'a Value) -> &'a Value {
+        if schema.get(SHORTHAND).is_some() {
+            return self.resolve(&schema["anyOf"][1]);
+        }
         if let Some(reference) = schema["$ref"].as_str() {
             return self.resolve(&self.definitions[reference.trim_start_matches("#/$defs/")]);
         }

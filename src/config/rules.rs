@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::schema::SHORTHAND;
+
 /// Which rule.
 pub(super) type RuleId = usize;
 
@@ -158,6 +160,10 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn add(&mut self, schema: &Value) -> RuleId {
+        // A shorthand is written out before anything is checked: the map is left.
+        if schema.get(SHORTHAND).is_some() {
+            return self.add(&schema["anyOf"][1]);
+        }
         if let Some(reference) = schema["$ref"].as_str() {
             let name = reference.trim_start_matches("#/$defs/");
             return *self

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::layout::PRESET_SECTION;
-use super::model::{Edition, Prune, SecretRef};
+use super::layout::{PRESET_SECTION, PRESETS};
+use super::model::{Edition, Policy, Prune, SecretRef};
 use super::shape::Shape;
 
 /// The name of the `include` list's definition.
@@ -17,6 +17,10 @@ pub(super) const INCLUDE: &str = "include";
 pub(super) const GITLAB: &str = "gitlab";
 /// The name of the `prune` policy's definition.
 pub(super) const PRUNE: &str = "prune";
+/// The name of the definition of a nested collection's policy.
+const POLICY: &str = "policy";
+/// What a map says beside the two forms of its values: the field that the plain one means.
+pub(super) const SHORTHAND: &str = "x-shorthand";
 /// The name of a preset's definition.
 pub(super) const PRESET: &str = "preset";
 
@@ -50,6 +54,7 @@ pub fn schema(shapes: &[Shape]) -> Value {
         .collect();
     let gitlab = GitlabSection::json_schema(&mut generator).to_value();
     let prune = prune_schema(&mut generator);
+    let policy = Policy::json_schema(&mut generator).to_value();
     let mut definitions = generator.take_definitions(true);
     let kinds: Vec<Value> = kinds.into_iter().map(|kind| inline(kind, &definitions)).collect();
     for (shape, kind) in shapes.iter().zip(&kinds) {
@@ -63,6 +68,7 @@ pub fn schema(shapes: &[Shape]) -> Value {
     }
     definitions.insert(GITLAB.to_owned(), gitlab);
     definitions.insert(PRUNE.to_owned(), prune);
+    definitions.insert(POLICY.to_owned(), policy);
     definitions.insert(INCLUDE.to_owned(), include_schema());
     let mut root = root(shapes, &definitions);
     keep_used(&root, &mut definitions);
@@ -81,14 +87,15 @@ fn root(shapes: &[Shape], definitions: &Map<String, Value>) -> Value {
     if definitions.contains_key(PRESET) {
         let description =
             "Reusable partial repos, by name. A repo takes them by `preset`; its own fields win.";
-        properties["presets"] = map_of(PRESET, description, &definitions[PRESET]);
+        properties[PRESETS] = map_of(reference(PRESET), description, &definitions[PRESET]);
     }
     for shape in shapes {
         if let Some(section) = shape.section() {
             let description = definitions[shape.name]["description"]
                 .as_str()
                 .unwrap_or(shape.name);
-            properties[section] = map_of(shape.name, description, &definitions[shape.name]);
+            let definition = &definitions[shape.name];
+            properties[section] = map_of(forms(shape, definition), description, definition);
         }
     }
     json!({
@@ -106,9 +113,32 @@ fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/$defs/{name}")})
 }
 
-/// A map whose values are of one definition. A section that is still empty is allowed, as `null` is for any field.
-fn map_of(name: &str, description: &str, definition: &Value) -> Value {
-    let mut map = json!({"description": description, "type": ["object", "null"], "additionalProperties": reference(name)});
+/// What may be written for one resource: a map of its fields, or the plain value that means one of them.
+///
+/// # Panics
+/// When a kind's shorthand is not one of its fields.
+fn forms(shape: &Shape, definition: &Value) -> Value {
+    let Some(field) = shape.shorthand else {
+        return reference(shape.name);
+    };
+    let field_schema = &definition["properties"][field];
+    let mut plain = field_schema
+        .as_object()
+        .cloned()
+        .unwrap_or_else(|| panic!("`{}` has no field `{field}`", shape.name));
+    for about_the_field in ["description", "examples", "default"] {
+        plain.remove(about_the_field);
+    }
+    plain
+        .entry("type")
+        .or_insert_with(|| json!(["boolean", "number", "string"]));
+    json!({SHORTHAND: field, "anyOf": [plain, reference(shape.name)]})
+}
+
+/// A map whose values are of one schema. A section that is still empty is allowed, as `null` is for any field.
+fn map_of(values: Value, description: &str, definition: &Value) -> Value {
+    let mut map =
+        json!({"description": description, "type": ["object", "null"], "additionalProperties": values});
     if let Some(example) = example(definition) {
         let key = definition["x-key"].as_str().unwrap_or("name");
         map["examples"] = json!([{key: example}]);
@@ -154,15 +184,27 @@ fn inline(schema: Value, definitions: &Map<String, Value>) -> Value {
         .unwrap_or(schema)
 }
 
-/// Adds the maps of what stands within resources of this kind.
+/// Adds the maps of what stands within resources of this kind, and their policies.
 fn add_collections(kind: &mut Value, shape: &Shape, shapes: &[Shape], kinds: &[Value]) {
     kind["additionalProperties"] = json!(false);
     for (child, schema) in shapes.iter().zip(kinds) {
         if let Some(field) = child.field_within(shape.name) {
             let description = schema["description"].as_str().unwrap_or(child.name);
-            kind["properties"][field] = map_of(child.name, description, schema);
+            kind["properties"][field] = map_of(forms(child, schema), description, schema);
+            if child.policy {
+                let mut policy = reference(POLICY);
+                policy["description"] = json!(format!(
+                    "What happens to what stands in `{field}` on GitLab and is not declared. Left out: `prune` decides."
+                ));
+                kind["properties"][policy_field(field)] = policy;
+            }
         }
     }
+}
+
+/// The field that says how complete a nested collection is.
+pub(super) fn policy_field(collection: &str) -> String {
+    format!("{collection}_policy")
 }
 
 /// Adds the fields that config itself gives a meaning to.

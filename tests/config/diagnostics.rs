@@ -79,7 +79,7 @@ fn sections() {
             ("section_unknown", "autogit: 1\nrepo: {a/b: {}}\n"),
             (
                 "section_planned",
-                "autogit: 1\nrules: {}\ngitlab: {settings: {}}\ngroups: {a: {members: {alice: owner}}}\n",
+                "autogit: 1\nrules: {}\ngitlab: {settings: {}}\n",
             ),
             ("section_not_a_map", "autogit: 1\nrepos: [a/b]\n"),
             ("section_include_without_file", "autogit: 1\ninclude: [x.yaml]\n"),
@@ -268,6 +268,39 @@ fn resources() {
             (
                 "resource_moved_from_nonsense",
                 "autogit: 1\nrepos: {a/b: {moved_from: \"a old\"}}\n",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn shorthand_and_policies() {
+    check(
+        Severity::Error,
+        &[
+            (
+                "shorthand_value",
+                "autogit: 1\ngroups:\n  a: {members: {alice: ownr, bob: 40, carol: [admin], dave: true}}\n",
+            ),
+            (
+                "shorthand_in_preset_is_reported_once",
+                "autogit: 1\npresets: {p: {members: {alice: boss}}}\nrepos: {a/b: {preset: p}, a/c: {preset: p}}\n",
+            ),
+            (
+                "shorthand_of_what_has_none",
+                "autogit: 1\nrepos:\n  a/b: private\n  a/c: {protected_branches: {main: maintainer}}\n",
+            ),
+            (
+                "policy_value",
+                "autogit: 1\ngroups: {a: {members: {alice: admin}, members_policy: exactly}}\n",
+            ),
+            (
+                "policy_of_what_has_none",
+                "autogit: 1\nrepos: {a/b: {protected_branches_policy: exact}}\n",
+            ),
+            (
+                "policy_exact_without_collection",
+                "autogit: 1\npresets: {p: {members: {alice: admin}, members_policy: exact}}\ngroups: {a: {members_policy: exact}}\nrepos: {a/b: {preset: p, members: null}}\n",
             ),
         ],
     );

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use autogit::config::{
-    Declaration, Edition, Prune, SecretRef, Severity, load_bytes, reference, schema, starter,
+    Config, Declaration, Edition, Origin, Policy, Prune, SecretRef, Severity, load_bytes, reference, schema,
+    starter,
 };
 use autogit::core::{Address, Path};
 use proptest::prelude::*;
@@ -130,6 +131,64 @@ repos:
     let collections: Vec<_> = config.collections.keys().cloned().collect();
     let of = |path: &str| ("protected_branch".to_owned(), Path::from(path));
     assert_eq!(collections, [of("a/b"), of("a/c")]);
+}
+
+#[test]
+fn a_plain_value_is_short_for_one_field() {
+    let text = "autogit: 1
+x-team: &team {alice: admin, bob: developer}
+presets: {p: {members: {alice: developer, bob: {access_level: admin, expires_at: \"2027-01-31\"}}}}
+groups: {a: {members: *team}}
+repos: {a/b: {preset: p, members: {alice: maintainer, bob: maintainer, carol: null}}}
+";
+    for (at, expected) in [
+        ("group_member.a:alice", json!({"access_level": "admin"})),
+        ("group_member.a:bob", json!({"access_level": "developer"})),
+        ("repo_member.a/b:alice", json!({"access_level": "maintainer"})),
+        (
+            "repo_member.a/b:bob",
+            json!({"access_level": "maintainer", "expires_at": "2027-01-31"}),
+        ),
+    ] {
+        assert_eq!(value(text, at), expected, "{at}");
+    }
+    let config = config(text);
+    assert!(
+        !config
+            .declarations
+            .contains_key(&address("repo_member.a/b:carol"))
+    );
+    let Origin { position, via } =
+        &config.declarations[&address("repo_member.a/b:alice")].origins["access_level"];
+    assert_eq!((position.line, position.column, via), (5, 43, &None));
+}
+
+#[test]
+fn a_policy_is_merged_like_any_field() {
+    let config = config(
+        "autogit: 1
+presets:
+  p: {members: {alice: admin}, members_policy: exact}
+groups: {a: {members: {}, members_policy: exact}, b: {members: {alice: admin}}, c: {members_policy: at_least}}
+repos:
+  a/b: {preset: p}
+  a/c: {preset: p, members_policy: at_least}
+  a/d: {preset: p, members_policy: null}
+",
+    );
+    let policies: Vec<_> = config.policies.iter().collect();
+    let of = |kind: &str, path: &str| (kind.to_owned(), Path::from(path));
+    assert_eq!(
+        policies,
+        [
+            (&of("group_member", "a"), &Policy::Exact),
+            (&of("group_member", "c"), &Policy::AtLeast),
+            (&of("repo_member", "a/b"), &Policy::Exact),
+            (&of("repo_member", "a/c"), &Policy::AtLeast),
+        ]
+    );
+    let repo = &config.declarations[&address("repo.a/b")];
+    assert!(repo.value.is_empty() && repo.origins.is_empty());
 }
 
 #[test]
@@ -300,11 +359,18 @@ fn fields() -> impl Strategy<Value = Value> {
         Just(json!({"push_access_level": "no_one", "allow_force_push": null})),
     ];
     let branches = prop_oneof![1 => Just(json!(null)), 6 => optional(vec![("main", branch.clone().boxed()), ("x/*", branch.boxed())])];
+    let member = prop_oneof![
+        Just(json!("admin")),
+        Just(json!({"access_level": "developer"})),
+        Just(json!({"expires_at": "2027-01-31"})),
+    ];
+    let members = optional(vec![("alice", member.clone().boxed()), ("bob", member.boxed())]);
     optional(vec![
         ("description", text.boxed()),
         ("topics", list.boxed()),
         ("mirror", mirror.boxed()),
         ("protected_branches", branches.boxed()),
+        ("members", members),
     ])
 }
 
@@ -337,7 +403,19 @@ fn merge(weak: &Value, strong: &Value) -> Value {
     }
 }
 
-/// What a merged value declares: nulls left out, the branches apart.
+/// A layer without shorthand.
+fn written_out(layer: &Value) -> Value {
+    let mut layer = layer.clone();
+    let members = layer.get_mut("members").and_then(Value::as_object_mut);
+    for (_, member) in members.into_iter().flatten() {
+        if member.is_string() {
+            *member = json!({"access_level": member.clone()});
+        }
+    }
+    layer
+}
+
+/// What a merged value declares: nulls left out, what is nested apart, by its address in `a/b`.
 fn declared(merged: &Value) -> (Value, Vec<(String, Value)>) {
     let strip = |value: &Value| -> Value {
         let fields = value
@@ -348,17 +426,33 @@ fn declared(merged: &Value) -> (Value, Vec<(String, Value)>) {
         Value::Object(fields.map(|(key, value)| (key.clone(), value.clone())).collect())
     };
     let mut own: Map<String, Value> = strip(merged).as_object().cloned().unwrap_or_default();
-    let branches = own.remove("protected_branches").unwrap_or_default();
-    let branches = branches
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| !value.is_null());
+    let mut nested = Vec::new();
+    for (kind, field) in [
+        ("protected_branch", "protected_branches"),
+        ("repo_member", "members"),
+    ] {
+        let collection = own.remove(field).unwrap_or_default();
+        let resources = collection
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| !value.is_null());
+        nested.extend(resources.map(|(name, value)| (format!("{kind}.a/b:{name}"), strip(value))));
+    }
+    (Value::Object(own), nested)
+}
+
+/// What a config declares of `a/b`, and what is nested in it.
+fn declares(config: &Config) -> (Value, Vec<(String, Value)>) {
+    let value = |declaration: &Declaration| Value::Object(declaration.value.clone());
+    let nested = config
+        .declarations
+        .iter()
+        .filter(|(address, _)| address.key.name.is_some())
+        .map(|(address, declaration)| (address.to_string(), value(declaration)));
     (
-        Value::Object(own),
-        branches
-            .map(|(name, value)| (name.clone(), strip(value)))
-            .collect(),
+        value(&config.declarations[&address("repo.a/b")]),
+        nested.collect(),
     )
 }
 
@@ -372,12 +466,8 @@ proptest! {
         let text = json!({"autogit": 1, "presets": presets, "repos": {"a/b": repo}}).to_string();
         let config = config(&text);
 
-        let merged = layers.iter().skip(1).fold(layers[0].clone(), |weak, strong| merge(&weak, strong));
-        let (expected, expected_branches) = declared(&merged);
-        prop_assert_eq!(&Value::Object(config.declarations[&address("repo.a/b")].value.clone()), &expected);
-        let branches: Vec<_> = config.declarations.iter().filter(|(address, _)| address.kind == "protected_branch")
-            .map(|(address, declaration)| (address.key.name().to_owned(), Value::Object(declaration.value.clone()))).collect();
-        prop_assert_eq!(branches, expected_branches);
+        let merged = layers.iter().map(written_out).reduce(|weak, strong| merge(&weak, &strong)).unwrap();
+        prop_assert_eq!(declares(&config), declared(&merged));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Three small kinds, enough to speak the language with.
+//! A few small kinds, enough to speak the language with.
 
 use autogit::config::{FieldProblem, Place, SecretRef, Shape};
 use autogit::core::Key;
@@ -42,7 +42,25 @@ pub const SHAPES: &[Shape] = &[
         check_key: check_branch,
         decode: decode::<ProtectedBranch>,
     },
+    member("group_member", "group"),
+    member("repo_member", "repo"),
 ];
+
+const fn member(name: &'static str, kind: &'static str) -> Shape {
+    Shape {
+        name,
+        place: Place::Within {
+            kind,
+            field: "members",
+        },
+        schema: SchemaGenerator::subschema_for::<Member>,
+        can_move: false,
+        shorthand: Some("access_level"),
+        policy: true,
+        check_key: |_| Ok(()),
+        decode: decode::<Member>,
+    }
+}
 
 /// Who can see it.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -140,6 +158,20 @@ struct ProtectedBranch {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-edition" = "ee"))]
     code_owner_approval_required: Option<bool>,
+}
+
+/// Who belongs to it.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-key" = "alice"))]
+struct Member {
+    /// The member's role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_level: Option<AccessLevel>,
+    /// The last day of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["2027-01-31"]))]
+    expires_at: Option<String>,
 }
 
 fn decode<T: DeserializeOwned + Serialize>(
