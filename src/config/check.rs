@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::diagnostic::{Diagnostic, Report, Severity};
+use super::grammar::{Additional, Grammar, Limits, Term, TermId, Type};
 use super::parse::mask_unless_reference;
-use super::rules::{Additional, Limits, Rule, RuleId, Rules, Type};
 use super::suggest;
 use super::tree::{Data, Entry, Node, Span};
 
@@ -19,7 +19,7 @@ pub(super) enum Extent {
 
 /// Walks values and collects what is wrong with them.
 struct Checker<'a> {
-    rules: &'a Rules,
+    grammar: &'a Grammar,
     report: &'a mut Report,
     extent: Extent,
     problems: Vec<(Span, String, Diagnostic)>,
@@ -39,16 +39,16 @@ pub(super) struct Checked {
     pub values: usize,
 }
 
-/// Checks `node` against a rule and reports what is wrong.
+/// Checks `node` against a term and reports what is wrong.
 pub(super) fn check(
-    rules: &Rules,
-    rule: RuleId,
+    grammar: &Grammar,
+    term: TermId,
     node: &Node,
     extent: Extent,
     report: &mut Report,
 ) -> Checked {
     let mut checker = Checker {
-        rules,
+        grammar,
         report,
         extent,
         problems: Vec::new(),
@@ -56,7 +56,7 @@ pub(super) fn check(
         path: Vec::new(),
         values: 0,
     };
-    checker.value(rule, node);
+    checker.value(term, node);
     let Checker {
         problems,
         enterprise,
@@ -78,43 +78,43 @@ pub(super) fn check(
 }
 
 impl Checker<'_> {
-    fn value(&mut self, id: RuleId, node: &Node) {
+    fn value(&mut self, id: TermId, node: &Node) {
         self.values += 1;
-        let rules = self.rules;
-        let rule = rules.get(id);
-        if rule.is_secret && !matches!(node.data, Data::Map(_)) {
+        let grammar = self.grammar;
+        let term = grammar.get(id);
+        if term.is_secret && !matches!(node.data, Data::Map(_)) {
             return self.not_a_reference(node);
         }
-        if !rule.types.is_empty() && !rule.types.iter().any(|expected| fits(*expected, node)) {
-            return self.wrong_type(&rule.types, rule, node);
+        if !term.types.is_empty() && !term.types.iter().any(|expected| fits(*expected, node)) {
+            return self.wrong_type(&term.types, term, node);
         }
-        if !rule.allowed.is_empty() && !rule.allowed.contains(&node.to_json()) {
-            return self.not_allowed(rule, node);
+        if !term.allowed.is_empty() && !term.allowed.contains(&node.to_json()) {
+            return self.not_allowed(term, node);
         }
-        if !rule.any_of.is_empty() {
-            self.any_of(rule, node);
+        if !term.any_of.is_empty() {
+            self.any_of(term, node);
         }
         match &node.data {
-            Data::Map(entries) => self.map(rule, entries, node.span),
-            Data::Seq(items) => self.list(rule, items, node.span),
-            Data::Text(text) => self.text(rule, text, node.span),
-            Data::Number(number) => self.number(rule, number.as_f64(), node.span),
+            Data::Map(entries) => self.map(term, entries, node.span),
+            Data::Seq(items) => self.list(term, items, node.span),
+            Data::Text(text) => self.text(term, text, node.span),
+            Data::Number(number) => self.number(term, number.as_f64(), node.span),
             Data::Null | Data::Bool(_) => {}
         }
     }
 
-    fn map(&mut self, rule: &Rule, entries: &[Entry], span: Span) {
+    fn map(&mut self, term: &Term, entries: &[Entry], span: Span) {
         for entry in entries {
             if entry.value.is_bare() {
                 self.bare(entry);
             }
-            let property = rule.properties.get(&*entry.key);
-            let each = match (property, rule.additional) {
-                (Some(property), _) => Some(property.rule),
+            let property = term.properties.get(&*entry.key);
+            let each = match (property, term.additional) {
+                (Some(property), _) => Some(property.term),
                 (None, Additional::Each(each)) => Some(each),
                 (None, Additional::Anything) => None,
                 (None, Additional::Nothing) => {
-                    self.unknown(rule, entry);
+                    self.unknown(term, entry);
                     None
                 }
             };
@@ -134,23 +134,23 @@ impl Checker<'_> {
                     .iter()
                     .any(|entry| *entry.key == **name && !entry.value.is_null())
             };
-            for name in rule.required.iter().filter(|name| !is_set(name)) {
+            for name in term.required.iter().filter(|name| !is_set(name)) {
                 self.problem(span, "", Diagnostic::error(format!("`{name}` is missing")));
             }
         }
     }
 
-    fn list(&mut self, rule: &Rule, items: &[Node], span: Span) {
-        if let Some(complaint) = outside(rule.size, items.len() as f64) {
+    fn list(&mut self, term: &Term, items: &[Node], span: Span) {
+        if let Some(complaint) = outside(term.size, items.len() as f64) {
             let problem = Diagnostic::error(format!("expected {complaint} items, found {}", items.len()));
             self.problem(span, "", problem);
         }
         let mut seen = HashMap::new();
         for item in items {
-            if let Some(id) = rule.items {
+            if let Some(id) = term.items {
                 self.value(id, item);
             }
-            let first = if rule.unique {
+            let first = if term.unique {
                 seen.insert(item.to_json().to_string(), item.span)
             } else {
                 None
@@ -165,15 +165,15 @@ impl Checker<'_> {
         }
     }
 
-    fn text(&mut self, rule: &Rule, text: &str, span: Span) {
-        if let Some(complaint) = outside(rule.length, text.chars().count() as f64) {
+    fn text(&mut self, term: &Term, text: &str, span: Span) {
+        if let Some(complaint) = outside(term.length, text.chars().count() as f64) {
             let problem = Diagnostic::error(format!(
                 "expected {complaint} characters, found {}",
                 text.chars().count()
             ));
             self.problem(span, "", problem);
         }
-        if let Some(pattern) = rule.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
+        if let Some(pattern) = term.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
             self.problem(
                 span,
                 "",
@@ -182,8 +182,8 @@ impl Checker<'_> {
         }
     }
 
-    fn number(&mut self, rule: &Rule, number: Option<f64>, span: Span) {
-        if let Some(complaint) = number.and_then(|number| outside(rule.number, number)) {
+    fn number(&mut self, term: &Term, number: Option<f64>, span: Span) {
+        if let Some(complaint) = number.and_then(|number| outside(term.number, number)) {
             let found = self.report.sources.shown(span);
             self.problem(
                 span,
@@ -194,25 +194,29 @@ impl Checker<'_> {
     }
 
     /// One of several forms: the problems of the form that was probably meant are the ones to report.
-    fn any_of(&mut self, rule: &Rule, node: &Node) {
-        let rules = self.rules;
-        let typed = |id: &&RuleId| {
-            rules.get(**id).types.iter().any(|expected| fits(*expected, node))
-                || rules.get(**id).types.is_empty()
+    fn any_of(&mut self, term: &Term, node: &Node) {
+        let grammar = self.grammar;
+        let typed = |id: &&TermId| {
+            grammar
+                .get(**id)
+                .types
+                .iter()
+                .any(|expected| fits(*expected, node))
+                || grammar.get(**id).types.is_empty()
         };
-        let candidates: Vec<RuleId> = rule.any_of.iter().filter(typed).copied().collect();
-        let expected: Vec<Type> = rule
+        let candidates: Vec<TermId> = term.any_of.iter().filter(typed).copied().collect();
+        let expected: Vec<Type> = term
             .any_of
             .iter()
-            .flat_map(|id| rules.get(*id).types.clone())
+            .flat_map(|id| grammar.get(*id).types.clone())
             .collect();
-        let names_first_key = |id: &&RuleId| {
+        let names_first_key = |id: &&TermId| {
             node.entries()
                 .first()
-                .is_some_and(|entry| rules.get(**id).properties.contains_key(&*entry.key))
+                .is_some_and(|entry| grammar.get(**id).properties.contains_key(&*entry.key))
         };
         let meant = match candidates.as_slice() {
-            [] => return self.wrong_type(&expected, rule, node),
+            [] => return self.wrong_type(&expected, term, node),
             [only] => return self.value(*only, node),
             several => several.iter().find(names_first_key).copied(),
         };
@@ -227,9 +231,12 @@ impl Checker<'_> {
         }
         match meant {
             Some(id) => self.value(id, node),
-            None if rule.is_secret => self.not_a_reference(node),
+            None if term.is_secret => self.not_a_reference(node),
             None => {
-                let keys: Vec<&str> = candidates.iter().flat_map(|id| rules.get(*id).names()).collect();
+                let keys: Vec<&str> = candidates
+                    .iter()
+                    .flat_map(|id| grammar.get(*id).names())
+                    .collect();
                 let problem = Diagnostic::error("none of the forms that are allowed here");
                 self.problem(
                     node.span,
@@ -243,18 +250,18 @@ impl Checker<'_> {
         }
     }
 
-    fn unknown(&mut self, rule: &Rule, entry: &Entry) {
+    fn unknown(&mut self, term: &Term, entry: &Entry) {
         let key = &*entry.key;
-        if rule.planned.contains(&key) {
+        if term.planned.contains(&key) {
             self.problem(entry.key_span, "", planned(key));
             return;
         }
         // A misspelt `token` holds one all the same.
-        let meant = suggest::nearest(key, rule.names()).and_then(|name| rule.properties.get(name));
-        if meant.is_some_and(|property| self.rules.get(property.rule).is_secret) {
+        let meant = suggest::nearest(key, term.names()).and_then(|name| term.properties.get(name));
+        if meant.is_some_and(|property| self.grammar.get(property.term).is_secret) {
             mask_unless_reference(&entry.value, self.report);
         }
-        let (label, problem) = unknown_key(key, &rule.names());
+        let (label, problem) = unknown_key(key, &term.names());
         self.problem(entry.key_span, label, problem);
     }
 
@@ -264,8 +271,8 @@ impl Checker<'_> {
         self.problem(entry.key_span, "", warning);
     }
 
-    fn not_allowed(&mut self, rule: &Rule, node: &Node) {
-        let names: Vec<String> = rule
+    fn not_allowed(&mut self, term: &Term, node: &Node) {
+        let names: Vec<String> = term
             .allowed
             .iter()
             .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
@@ -284,7 +291,7 @@ impl Checker<'_> {
         );
     }
 
-    fn wrong_type(&mut self, expected: &[Type], rule: &Rule, node: &Node) {
+    fn wrong_type(&mut self, expected: &[Type], term: &Term, node: &Node) {
         let mut words: Vec<_> = expected
             .iter()
             .filter(|expected| **expected != Type::Null)
@@ -309,13 +316,13 @@ impl Checker<'_> {
                 problem = problem.help("write the number without quotes")
             }
             Data::Text(_) if wants(Type::Array) => problem = problem.help(format!("write `[{shown}]`")),
-            Data::Bool(_) | Data::Number(_) if wants(Type::String) && rule.allowed.is_empty() => {
+            Data::Bool(_) | Data::Number(_) if wants(Type::String) && term.allowed.is_empty() => {
                 problem = problem.help(format!("write it in quotes: `\"{shown}\"`"))
             }
             _ => {}
         }
-        if !rule.allowed.is_empty() {
-            let names: Vec<&str> = rule.allowed.iter().filter_map(|value| value.as_str()).collect();
+        if !term.allowed.is_empty() {
+            let names: Vec<&str> = term.allowed.iter().filter_map(|value| value.as_str()).collect();
             problem = problem.help(format!("allowed: {}", suggest::list("", &names)));
         }
         self.problem(node.span, "", problem);

@@ -10,10 +10,10 @@ use crate::core::{Address, Key, Path};
 use super::check::{Checked, Extent, check};
 use super::diagnostic::{Diagnostic, Report};
 use super::explain::origin;
+use super::grammar::Grammar;
 use super::layout::{Layout, PRESET_SECTION, Resource};
-use super::merge::{FieldRule, Opinion, effective, fields, is_absent};
+use super::merge::{FieldTerm, Opinion, effective, fields, is_absent};
 use super::model::{Config, Declaration, Edition, Origin, Policy};
-use super::rules::Rules;
 use super::schema::{PRESET, policy_field};
 use super::settings::{check_includes, gitlab, prune};
 use super::shape::Shape;
@@ -30,7 +30,7 @@ const MAX_VALUES: usize = 10_000_000;
 pub(super) struct Decoder<'a> {
     pub shapes: &'a [Shape],
     pub layout: &'a Layout<'a>,
-    pub rules: &'a Rules,
+    pub grammar: &'a Grammar,
     pub report: &'a mut Report,
     /// Whether all files are there: otherwise what seems to be missing may be in one that is not.
     pub is_complete: bool,
@@ -53,12 +53,12 @@ impl<'a> Decoder<'a> {
     /// Decodes everything.
     pub fn run(&mut self) {
         let layout = self.layout;
-        check_includes(layout, self.rules, self.report);
+        check_includes(layout, self.grammar, self.report);
         if let Some(section) = layout.gitlab {
-            self.config.gitlab = gitlab(section, self.rules, self.report);
+            self.config.gitlab = gitlab(section, self.grammar, self.report);
         }
         if let Some(entry) = layout.prune {
-            self.config.prune = prune(entry, self.rules, self.report);
+            self.config.prune = prune(entry, self.grammar, self.report);
         }
         let presets = layout.presets.values();
         let healthy: BTreeSet<&str> = presets
@@ -77,8 +77,8 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn check(&mut self, rule: &str, node: &Node, extent: Extent) -> Checked {
-        check(self.rules, self.rules.id(rule), node, extent, self.report)
+    fn check(&mut self, term: &str, node: &Node, extent: Extent) -> Checked {
+        check(self.grammar, self.grammar.id(term), node, extent, self.report)
     }
 
     fn preset_holds(&mut self, preset: &Entry) -> bool {
@@ -214,7 +214,7 @@ impl<'a> Decoder<'a> {
     /// Merges a resource's fields, and declares what is nested in it.
     fn merge(&mut self, pending: &Pending<'a, '_>) -> (Node, BTreeMap<String, Origin>) {
         let shape = pending.shape;
-        let rule = FieldRule::new(self.rules, self.rules.id(shape.name));
+        let term = FieldTerm::new(self.grammar, self.grammar.id(shape.name));
         let mut entries = Vec::new();
         let mut origins = BTreeMap::new();
         let mut policies = Vec::new();
@@ -228,10 +228,10 @@ impl<'a> Decoder<'a> {
             if let Some((child, _)) = nested {
                 self.collection(child, &pending.key.path, &opinions);
             } else if let Some((child, collection)) = governed {
-                let policy = rule.field(field).resolve(&opinions);
+                let policy = term.field(field).resolve(&opinions);
                 policies.extend(policy.map(|policy| (child, collection, policy)));
             } else if let (Some(entry), Some(strongest)) =
-                (rule.field(field).resolve(&opinions), opinions.last())
+                (term.field(field).resolve(&opinions), opinions.last())
             {
                 origins.insert(field.to_owned(), origin(strongest, &self.report.sources));
                 entries.push(entry);
@@ -396,7 +396,7 @@ mod tests {
         let mut decoder = Decoder {
             shapes: &[],
             layout: &Layout::default(),
-            rules: &Rules::compile(&schema(&[])),
+            grammar: &Grammar::compile(&schema(&[])),
             report: &mut report,
             is_complete: true,
             config: Config::default(),

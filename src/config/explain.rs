@@ -9,7 +9,7 @@ use super::decode::{children, preset_names};
 use super::diagnostic::{Report, Sources};
 use super::layout::{Layout, Resource};
 use super::load::Loaded;
-use super::merge::{FieldRule, Opinion, effective, fields};
+use super::merge::{FieldTerm, Opinion, effective, fields};
 use super::model::{Origin, Position};
 use super::tree::Data;
 
@@ -76,12 +76,12 @@ impl Loaded {
 
     fn explanation(&self, address: Address, opinions: &[Opinion], nested: &[&str]) -> Option<Explanation> {
         let position = self.sources.position(opinions.last()?.entry.key_span);
-        let rule = FieldRule::new(&self.rules, self.rules.id(&address.kind));
+        let term = FieldTerm::new(&self.grammar, self.grammar.id(&address.kind));
         let mut explained = Vec::new();
         for (field, opinions) in fields(opinions) {
             if field != "preset" && !nested.contains(&field) {
                 explain_field(
-                    rule.field(field),
+                    term.field(field),
                     field.to_owned(),
                     &opinions,
                     &self.sources,
@@ -98,19 +98,19 @@ impl Loaded {
 }
 
 fn explain_field(
-    rule: FieldRule,
+    term: FieldTerm,
     field: String,
     opinions: &[Opinion],
     sources: &Sources,
     explained: &mut Vec<Explained>,
 ) {
-    let merged = rule.effective(opinions);
+    let merged = term.effective(opinions);
     let is_map =
         |opinion: &Opinion| matches!(&opinion.entry.value.data, Data::Map(entries) if !entries.is_empty());
-    if merged.iter().any(is_map) && !rule.is_one_value() {
+    if merged.iter().any(is_map) && !term.is_one_value() {
         for (name, opinions) in fields(merged) {
             explain_field(
-                rule.field(name),
+                term.field(name),
                 format!("{field}.{name}"),
                 &opinions,
                 sources,

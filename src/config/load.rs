@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::decode::Decoder;
 use super::diagnostic::{Diagnostic, Report, Sources};
+use super::grammar::{Grammar, secret_keys};
 use super::include::{Document, Loader};
 use super::layout::Layout;
 use super::model::Config;
 use super::paths::check_paths;
-use super::rules::{Rules, secret_keys};
 use super::schema::{GITLAB, schema};
 use super::shape::Shape;
 use super::shorthand::write_out;
@@ -26,7 +26,7 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     pub(super) documents: Vec<Document>,
     pub(super) shapes: Vec<Shape>,
-    pub(super) rules: Rules,
+    pub(super) grammar: Grammar,
 }
 
 /// Loads the config at `path`, with what it includes.
@@ -41,7 +41,7 @@ pub fn load_bytes(name: &Path, bytes: &[u8], shapes: &[Shape]) -> Loaded {
 
 fn run(shapes: &[Shape], read: impl FnOnce(&mut Loader)) -> Loaded {
     let schema = schema(shapes);
-    let rules = compile(&schema, shapes);
+    let grammar = compile(&schema, shapes);
     let secret_keys = secret_keys(&schema);
     let mut report = Report::default();
     let mut loader = Loader::new(&secret_keys, &mut report);
@@ -53,7 +53,7 @@ fn run(shapes: &[Shape], read: impl FnOnce(&mut Loader)) -> Loaded {
     let mut decoder = Decoder {
         shapes,
         layout: &layout,
-        rules: &rules,
+        grammar: &grammar,
         report: &mut report,
         is_complete,
         config: Config::default(),
@@ -69,16 +69,16 @@ fn run(shapes: &[Shape], read: impl FnOnce(&mut Loader)) -> Loaded {
         diagnostics,
         documents,
         shapes: shapes.to_vec(),
-        rules,
+        grammar,
     }
 }
 
-/// The language's rules, with the names that are kept for what is not built yet.
-fn compile(schema: &Value, shapes: &[Shape]) -> Rules {
-    let mut rules = Rules::compile(schema);
-    rules.set_planned(GITLAB, &["deploy", "settings"]);
+/// The grammar, with the names that are kept for what is not built yet.
+fn compile(schema: &Value, shapes: &[Shape]) -> Grammar {
+    let mut grammar = Grammar::compile(schema);
+    grammar.set_planned(GITLAB, &["deploy", "settings"]);
     if let Some(group) = shapes.iter().find(|shape| shape.section() == Some("groups")) {
-        rules.set_planned(group.name, &["members"]);
+        grammar.set_planned(group.name, &["members"]);
     }
-    rules
+    grammar
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::rules::{RuleId, Rules};
+use super::grammar::{Grammar, TermId};
 use super::tree::{Data, Entry, Node};
 
 /// One opinion on a value. Opinions are listed weakest first.
@@ -38,27 +38,30 @@ pub(super) fn effective<'o, 'a>(opinions: &'o [Opinion<'a>]) -> &'o [Opinion<'a>
     &opinions[opinions.len() - maps.max(1).min(opinions.len())..]
 }
 
-/// A field's rule, as far as merging goes by it.
+/// A field's term, as far as merging goes by it.
 #[derive(Clone, Copy)]
-pub(super) struct FieldRule<'a> {
-    rules: &'a Rules,
+pub(super) struct FieldTerm<'a> {
+    grammar: &'a Grammar,
     /// `None`: anything goes there.
-    id: Option<RuleId>,
+    id: Option<TermId>,
 }
 
-impl<'a> FieldRule<'a> {
-    pub fn new(rules: &'a Rules, id: RuleId) -> Self {
-        FieldRule { rules, id: Some(id) }
+impl<'a> FieldTerm<'a> {
+    pub fn new(grammar: &'a Grammar, id: TermId) -> Self {
+        FieldTerm {
+            grammar,
+            id: Some(id),
+        }
     }
 
     pub fn field(self, name: &str) -> Self {
-        let id = self.id.and_then(|id| self.rules.get(id).field(name));
-        FieldRule { id, ..self }
+        let id = self.id.and_then(|id| self.grammar.get(id).field(name));
+        FieldTerm { id, ..self }
     }
 
     /// What has several forms, a reference to a secret above all, is one value: parts of different forms make none.
     pub fn is_one_value(self) -> bool {
-        self.id.is_some_and(|id| self.rules.get(id).has_forms())
+        self.id.is_some_and(|id| self.grammar.get(id).has_forms())
     }
 
     /// The opinions that count here.

@@ -4,28 +4,34 @@ use url::Url;
 
 use super::check::{Extent, check};
 use super::diagnostic::{Diagnostic, Report};
+use super::grammar::Grammar;
 use super::layout::Layout;
 use super::model::{Gitlab, Prune};
-use super::rules::Rules;
 use super::schema::{GITLAB, GitlabSection, INCLUDE, PRUNE};
 use super::tree::{Entry, Node};
 
 /// Checks every `include`; what they name has been read.
-pub(super) fn check_includes(layout: &Layout, rules: &Rules, report: &mut Report) {
+pub(super) fn check_includes(layout: &Layout, grammar: &Grammar, report: &mut Report) {
     for include in &layout.includes {
-        check(rules, rules.id(INCLUDE), &include.value, Extent::Whole, report);
+        check(
+            grammar,
+            grammar.id(INCLUDE),
+            &include.value,
+            Extent::Whole,
+            report,
+        );
     }
 }
 
 /// The `gitlab:` section. The edition is read even if the rest is wrong, as other fields are judged by it.
-pub(super) fn gitlab(section: &Entry, rules: &Rules, report: &mut Report) -> Gitlab {
+pub(super) fn gitlab(section: &Entry, grammar: &Grammar, report: &mut Report) -> Gitlab {
     let url = section
         .value
         .entry("url")
         .and_then(|entry| url(&entry.value, report));
     let edition = section.value.entry("edition").map(|entry| entry.value.to_json());
     let edition = edition.and_then(|edition| serde_json::from_value(edition).ok());
-    if !check(rules, rules.id(GITLAB), &section.value, Extent::Whole, report).holds {
+    if !check(grammar, grammar.id(GITLAB), &section.value, Extent::Whole, report).holds {
         return Gitlab {
             edition,
             ..Gitlab::default()
@@ -51,8 +57,8 @@ pub(super) fn gitlab(section: &Entry, rules: &Rules, report: &mut Report) -> Git
 }
 
 /// The `prune:` policy.
-pub(super) fn prune(entry: &Entry, rules: &Rules, report: &mut Report) -> Prune {
-    check(rules, rules.id(PRUNE), &entry.value, Extent::Whole, report);
+pub(super) fn prune(entry: &Entry, grammar: &Grammar, report: &mut Report) -> Prune {
+    check(grammar, grammar.id(PRUNE), &entry.value, Extent::Whole, report);
     serde_json::from_value(entry.value.to_json()).unwrap_or_default()
 }
 

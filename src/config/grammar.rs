@@ -1,4 +1,4 @@
-//! A JSON Schema compiled once, to check many values against it.
+//! Grammar: the JSON Schema of the language compiled once, to check many values against it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,30 +7,30 @@ use serde_json::{Map, Value};
 
 use super::schema::SHORTHAND;
 
-/// Which rule.
-pub(super) type RuleId = usize;
+/// Which term.
+pub(super) type TermId = usize;
 
-/// The rules of the whole language.
+/// What the whole language allows.
 #[derive(Debug)]
-pub(super) struct Rules {
-    rules: Vec<Rule>,
-    /// The rules that have a name.
-    names: HashMap<String, RuleId>,
+pub(super) struct Grammar {
+    terms: Vec<Term>,
+    /// The terms that have a name.
+    names: HashMap<String, TermId>,
 }
 
-/// What is allowed in one place.
+/// A term: what is allowed in one place.
 #[derive(Debug, Default)]
-pub(super) struct Rule {
+pub(super) struct Term {
     /// The types allowed; empty: any.
     pub types: Vec<Type>,
     /// The only values allowed; empty: any.
     pub allowed: Vec<Value>,
     /// At least one of these holds; empty: nothing more to hold.
-    pub any_of: Vec<RuleId>,
+    pub any_of: Vec<TermId>,
     pub properties: HashMap<String, Property>,
     pub additional: Additional,
     pub required: Vec<String>,
-    pub items: Option<RuleId>,
+    pub items: Option<TermId>,
     pub unique: bool,
     pub length: Limits,
     pub size: Limits,
@@ -45,7 +45,7 @@ pub(super) struct Rule {
 /// One field of a map.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Property {
-    pub rule: RuleId,
+    pub term: TermId,
     /// Only GitLab Enterprise Edition knows it (`x-edition: ee`).
     pub is_enterprise: bool,
 }
@@ -56,7 +56,7 @@ pub(super) enum Additional {
     #[default]
     Anything,
     Nothing,
-    Each(RuleId),
+    Each(TermId),
 }
 
 /// Inclusive bounds.
@@ -118,48 +118,48 @@ impl Type {
     }
 }
 
-impl Rules {
+impl Grammar {
     /// Compiles the `$defs` of a schema.
     ///
     /// # Panics
     /// When a kind's schema uses a keyword that is not checked, or refers to what is not there: it must not be accepted and ignored.
     pub fn compile(schema: &Value) -> Self {
         let definitions = schema["$defs"].as_object().cloned().unwrap_or_default();
-        let names: HashMap<String, RuleId> = definitions.keys().cloned().zip(0..).collect();
-        let rules = definitions.keys().map(|_| Rule::default()).collect();
-        let mut compiler = Compiler { names: &names, rules };
+        let names: HashMap<String, TermId> = definitions.keys().cloned().zip(0..).collect();
+        let terms = definitions.keys().map(|_| Term::default()).collect();
+        let mut compiler = Compiler { names: &names, terms };
         for (name, definition) in &definitions {
-            let rule = compiler.rule(definition);
-            compiler.rules[names[name]] = rule;
+            let term = compiler.term(definition);
+            compiler.terms[names[name]] = term;
         }
-        let rules = compiler.rules;
-        Rules { rules, names }
+        let terms = compiler.terms;
+        Grammar { terms, names }
     }
 
-    /// The rule of a name in `$defs`.
+    /// The term of a name in `$defs`.
     ///
     /// # Panics
     /// When there is none.
-    pub fn id(&self, name: &str) -> RuleId {
+    pub fn id(&self, name: &str) -> TermId {
         self.names[name]
     }
 
-    pub fn get(&self, id: RuleId) -> &Rule {
-        &self.rules[id]
+    pub fn get(&self, id: TermId) -> &Term {
+        &self.terms[id]
     }
 
     pub fn set_planned(&mut self, name: &str, planned: &'static [&'static str]) {
-        self.rules[self.names[name]].planned = planned;
+        self.terms[self.names[name]].planned = planned;
     }
 }
 
 struct Compiler<'a> {
-    names: &'a HashMap<String, RuleId>,
-    rules: Vec<Rule>,
+    names: &'a HashMap<String, TermId>,
+    terms: Vec<Term>,
 }
 
 impl Compiler<'_> {
-    fn add(&mut self, schema: &Value) -> RuleId {
+    fn add(&mut self, schema: &Value) -> TermId {
         // A shorthand is written out before anything is checked: the map is left.
         if schema.get(SHORTHAND).is_some() {
             return self.add(&schema["anyOf"][1]);
@@ -171,69 +171,69 @@ impl Compiler<'_> {
                 .get(name)
                 .unwrap_or_else(|| panic!("schema refers to `{reference}`, which is not there"));
         }
-        let rule = self.rule(schema);
+        let term = self.term(schema);
         // `Option<T>`: a null drops the field before it is looked at, so only the other branch matters.
-        if let ([only], true) = (&rule.any_of[..], rule.types.is_empty() && rule.allowed.is_empty()) {
+        if let ([only], true) = (&term.any_of[..], term.types.is_empty() && term.allowed.is_empty()) {
             return *only;
         }
-        self.rules.push(rule);
-        self.rules.len() - 1
+        self.terms.push(term);
+        self.terms.len() - 1
     }
 
-    fn rule(&mut self, schema: &Value) -> Rule {
-        let mut rule = Rule::default();
+    fn term(&mut self, schema: &Value) -> Term {
+        let mut term = Term::default();
         for (keyword, value) in schema.as_object().into_iter().flatten() {
-            self.keyword(&mut rule, keyword, value);
+            self.keyword(&mut term, keyword, value);
         }
-        if !rule.properties.is_empty() && matches!(rule.additional, Additional::Anything) {
-            rule.additional = Additional::Nothing;
+        if !term.properties.is_empty() && matches!(term.additional, Additional::Anything) {
+            term.additional = Additional::Nothing;
         }
-        self.join_constants(&mut rule);
-        rule
+        self.join_constants(&mut term);
+        term
     }
 
-    fn keyword(&mut self, rule: &mut Rule, keyword: &str, value: &Value) {
+    fn keyword(&mut self, term: &mut Term, keyword: &str, value: &Value) {
         match keyword {
             "type" => {
-                rule.types = each(value)
+                term.types = each(value)
                     .filter_map(|name| Type::named(name.as_str()?))
                     .collect()
             }
             "enum" | "const" => {
-                rule.allowed = each(value).filter(|value| !value.is_null()).cloned().collect();
+                term.allowed = each(value).filter(|value| !value.is_null()).cloned().collect();
             }
             "anyOf" | "oneOf" => {
                 let branches = each(value).filter(|branch| branch["type"] != "null");
-                rule.any_of = branches.map(|branch| self.add(branch)).collect();
+                term.any_of = branches.map(|branch| self.add(branch)).collect();
             }
             "properties" => {
                 let properties = value.as_object().into_iter().flatten();
-                rule.properties = properties
+                term.properties = properties
                     .map(|(name, schema)| (name.clone(), self.property(schema)))
                     .collect();
             }
             "additionalProperties" => {
-                rule.additional = match value {
+                term.additional = match value {
                     Value::Bool(true) => Additional::Anything,
                     Value::Bool(false) => Additional::Nothing,
                     schema => Additional::Each(self.add(schema)),
                 };
             }
             "required" => {
-                rule.required = each(value)
+                term.required = each(value)
                     .filter_map(|name| Some(name.as_str()?.to_owned()))
                     .collect()
             }
-            "items" => rule.items = Some(self.add(value)),
-            "uniqueItems" => rule.unique = value == true,
-            "minItems" => rule.size.min = value.as_f64(),
-            "maxItems" => rule.size.max = value.as_f64(),
-            "minLength" => rule.length.min = value.as_f64(),
-            "maxLength" => rule.length.max = value.as_f64(),
-            "minimum" => rule.number.min = value.as_f64(),
-            "maximum" => rule.number.max = value.as_f64(),
-            "pattern" => rule.pattern = value.as_str().and_then(|pattern| Regex::new(pattern).ok()),
-            "x-secret" => rule.is_secret = value == true,
+            "items" => term.items = Some(self.add(value)),
+            "uniqueItems" => term.unique = value == true,
+            "minItems" => term.size.min = value.as_f64(),
+            "maxItems" => term.size.max = value.as_f64(),
+            "minLength" => term.length.min = value.as_f64(),
+            "maxLength" => term.length.max = value.as_f64(),
+            "minimum" => term.number.min = value.as_f64(),
+            "maximum" => term.number.max = value.as_f64(),
+            "pattern" => term.pattern = value.as_str().and_then(|pattern| Regex::new(pattern).ok()),
+            "x-secret" => term.is_secret = value == true,
             "title" | "description" | "default" | "examples" | "format" | "deprecated" => {}
             _ => assert!(
                 keyword.starts_with("x-"),
@@ -244,20 +244,20 @@ impl Compiler<'_> {
 
     fn property(&mut self, schema: &Value) -> Property {
         Property {
-            rule: self.add(schema),
+            term: self.add(schema),
             is_enterprise: schema["x-edition"] == "ee",
         }
     }
 
     /// An enum whose values are documented is a `oneOf` of constants: one list of allowed values says the same.
-    fn join_constants(&self, rule: &mut Rule) {
-        let constants = rule.any_of.iter().map(|branch| &self.rules[*branch]);
-        if rule.any_of.is_empty() || constants.clone().any(|branch| branch.allowed.is_empty()) {
+    fn join_constants(&self, term: &mut Term) {
+        let constants = term.any_of.iter().map(|branch| &self.terms[*branch]);
+        if term.any_of.is_empty() || constants.clone().any(|branch| branch.allowed.is_empty()) {
             return;
         }
-        rule.allowed = constants.flat_map(|branch| branch.allowed.clone()).collect();
-        rule.types = rule.allowed.iter().map(Type::of).collect();
-        rule.any_of.clear();
+        term.allowed = constants.flat_map(|branch| branch.allowed.clone()).collect();
+        term.types = term.allowed.iter().map(Type::of).collect();
+        term.any_of.clear();
     }
 }
 
@@ -269,11 +269,11 @@ fn each(value: &Value) -> impl Iterator<Item = &Value> {
     }
 }
 
-impl Rule {
-    /// The rule of one field, if it has one.
-    pub fn field(&self, name: &str) -> Option<RuleId> {
+impl Term {
+    /// The term of one field, if it has one.
+    pub fn field(&self, name: &str) -> Option<TermId> {
         match (self.properties.get(name), self.additional) {
-            (Some(property), _) => Some(property.rule),
+            (Some(property), _) => Some(property.term),
             (None, Additional::Each(each)) => Some(each),
             (None, Additional::Anything | Additional::Nothing) => None,
         }
