@@ -41,7 +41,7 @@ pub fn load_bytes(name: &Path, bytes: &[u8], shapes: &[Shape]) -> Loaded {
 
 fn run(shapes: &[Shape], read: impl FnOnce(&mut Loader)) -> Loaded {
     let schema = schema(shapes);
-    let grammar = compile(&schema, shapes);
+    let grammar = compile(&schema);
     let secret_keys = secret_keys(&schema);
     let mut report = Report::default();
     let mut loader = Loader::new(&secret_keys, &mut report);
@@ -74,11 +74,8 @@ fn run(shapes: &[Shape], read: impl FnOnce(&mut Loader)) -> Loaded {
 }
 
 /// The grammar, with the names that are kept for what is not built yet.
-fn compile(schema: &Value, shapes: &[Shape]) -> Grammar {
+fn compile(schema: &Value) -> Grammar {
     let mut grammar = Grammar::compile(schema);
     grammar.set_planned(GITLAB, &["deploy", "settings"]);
-    if let Some(group) = shapes.iter().find(|shape| shape.section() == Some("groups")) {
-        grammar.set_planned(group.name, &["members"]);
-    }
     grammar
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::observe::{About, Reach};
 use super::state::{FingerprintKey, Ledger};
 use super::{Error, claims, secrets};
-use crate::config::{Config, Prune};
+use crate::config::{Config, Policy, Prune};
 use crate::core::planner::{self, Inputs, narrow};
 use crate::core::{Address, Entry, Fields, Key, Live, Path, Plan, Problem, Wanted};
 use crate::kinds;
@@ -211,10 +211,17 @@ fn wanted(config: &Config, about: &About) -> (BTreeMap<Address, Wanted>, Vec<Pro
 
 /// The collections that are complete as declared.
 fn complete(config: &Config) -> BTreeSet<(String, Path)> {
-    match config.prune {
+    let mut complete: BTreeSet<_> = match config.prune {
         Prune::All => config.collections.keys().cloned().collect(),
         Prune::None | Prune::Owned => BTreeSet::new(),
+    };
+    for (collection, policy) in &config.policies {
+        match policy {
+            Policy::Exact => complete.insert(collection.clone()),
+            Policy::AtLeast => complete.remove(collection),
+        };
     }
+    complete
 }
 
 /// The path that something had before it, or what it lives in, moved.

@@ -5,6 +5,7 @@
 mod fields;
 mod group;
 mod inventory;
+mod member;
 mod protected_branch;
 mod repo;
 
@@ -31,6 +32,14 @@ pub static TABLE: &[Entry] = &[
     Entry::of::<protected_branch::ProtectedBranch>(Place::Within {
         kind: "repo",
         field: "protected_branches",
+    }),
+    Entry::of::<member::GroupMember>(Place::Within {
+        kind: "group",
+        field: "members",
+    }),
+    Entry::of::<member::RepoMember>(Place::Within {
+        kind: "repo",
+        field: "members",
     }),
 ];
 

@@ -19,11 +19,12 @@ pub fn trials() -> Vec<Trial> {
 
 const BEFORE: &str = r#"
 groups:
-  team: {}
+  team: {members: {alice: maintainer, bob: {access_level: guest, expires_at: 2099-01-31}}}
   team/tools: {}
 repos:
   team/keep:
     initialize_with_readme: true
+    members: {alice: owner}
     protected_branches:
       "@default": {push_access_level: no_one, merge_access_level: maintainer}
       "release/*": {push_access_level: maintainer}
@@ -36,7 +37,7 @@ repos:
 /// Creates, updates, renames, transfers, archives, deletes, tightens, loosens and prunes.
 const AFTER: &str = r#"
 groups:
-  team: {description: The team}
+  team: {description: The team, members: {alice: owner, bob: {absent: true}, carol: reporter}}
   team/fresh: {}
   team/tools: {}
 repos:
@@ -54,7 +55,13 @@ repos:
   team/gone: {absent: true}
 "#;
 
-const ALLOW: [&str; 4] = ["apply", "--yes", "--allow", "weaken,expose,destroy"];
+const ALLOW: [&str; 5] = [
+    "apply",
+    "--yes",
+    "--allow-shrink",
+    "--allow",
+    "weaken,expose,lock-out,destroy",
+];
 
 /// What is done, from what, and how it looks when nothing goes wrong.
 struct Scenario {
@@ -94,6 +101,9 @@ impl Scenario {
     fn begin(&self) -> Forge {
         // GitLab's own protection of a default branch would come between, and cost a write more or less.
         let forge = Forge::with(|options| options.protection_delay = Duration::from_secs(600));
+        for user in ["alice", "bob", "carol"] {
+            forge.user(user, &["api"]);
+        }
         if let Some(before) = self.before {
             forge.config(before);
             forge.run(&["apply", "--yes"]).exits(0);
@@ -140,8 +150,13 @@ fn world(forge: &Forge) -> Value {
     for repo in repos.as_array_mut().unwrap() {
         let rules = admin.get(&format!("projects/{}/protected_branches", repo["id"]));
         repo["protected_branches"] = rules;
+        repo["members"] = admin.get(&format!("projects/{}/members", repo["id"]));
     }
-    let mut world = json!({"groups": admin.get("groups?per_page=100"), "repos": repos});
+    let mut groups = admin.get("groups?per_page=100");
+    for group in groups.as_array_mut().unwrap() {
+        group["members"] = admin.get(&format!("groups/{}/members", group["id"]));
+    }
+    let mut world = json!({"groups": groups, "repos": repos});
     forget(&mut world);
     world
 }

@@ -6,6 +6,7 @@ mod contract;
 mod faults;
 mod half_moves;
 mod lifecycle;
+mod members;
 mod moves;
 mod openapi;
 mod process;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         state::trials(),
         rights::trials(),
         lifecycle::trials(),
+        members::trials(),
         moves::trials(),
         half_moves::trials(),
         secrets::trials(),

@@ -5,7 +5,7 @@ use apollo_compiler::resolvers::{ObjectValue, ResolveInfo, ResolvedValue};
 use serde_json::Value;
 
 use super::object::{Arguments, Kind, Resolved};
-use super::{groups, projects};
+use super::{groups, projects, users};
 use crate::entities::View;
 use crate::rest::version;
 
@@ -44,6 +44,7 @@ impl ObjectValue for Query<'_> {
                 score: self.score,
                 limit: self.limit,
             }),
+            "users" => users::list(view, info)?,
             _ => return Err(self.unknown_field_error(info)),
         })
     }

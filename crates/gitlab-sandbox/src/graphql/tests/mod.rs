@@ -69,6 +69,18 @@ async fn a_hidden_project_is_null_without_an_error() {
 }
 
 #[tokio::test]
+async fn users_are_found_by_name_without_case() {
+    let forge = Forge::new(Edition::Ce).await;
+    let query = "{ users(usernames: [\"GUEST\", \"nobody\", \"stranger\"]) { nodes { username } } }";
+    let found =
+        json!({ "data": { "users": { "nodes": [{ "username": "stranger" }, { "username": "guest" }] } } });
+    assert_eq!(ask(&forge, "guest", query), found);
+    let anonymous = ask_as(&forge, &Identity::default(), query, json!({}));
+    assert_eq!(anonymous["data"]["users"], Value::Null);
+    assert_eq!(messages(&anonymous).len(), 1);
+}
+
+#[tokio::test]
 async fn settings_have_their_defaults_and_what_was_set() {
     let forge = Forge::new(Edition::Ce).await;
     let query =

@@ -1,0 +1,351 @@
+//! The kinds `group_member` and `repo_member`: who is in a group or repo themselves, in which role, and until when.
+//!
+//! Inherited memberships are the group's above, and never touched here.
+
+mod observe;
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Applied, Context, Error, Observed, Scope, Task};
+use crate::core::{Action, Address, Among, Change, Fields, Impact, Key, Path};
+use crate::live::gitlab::{Kind as Fault, Reader, segment};
+
+/// Who is in a group.
+pub type GroupMember = In<Group>;
+/// Who is in a repo.
+pub type RepoMember = In<Repo>;
+
+/// A member of what `H` stands for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent, bound = "")]
+pub struct In<H> {
+    member: Member,
+    #[serde(skip)]
+    holder: PhantomData<H>,
+}
+
+impl<H> JsonSchema for In<H> {
+    fn schema_name() -> Cow<'static, str> {
+        Member::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Member::json_schema(generator)
+    }
+}
+
+/// A member. The key is the user's name; `alice: developer` is short for `alice: {access_level: developer}`.
+///
+/// Only direct members are meant: who is a member by way of a group above is not. Bots, and who an identity provider put
+/// there, are never removed for not being declared, and neither is who AutoGit acts as.
+/// Source: <https://docs.gitlab.com/api/project_members/>.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-key" = "alice", "examples" = [{"access_level": "developer", "expires_at": "2027-01-31"}]))]
+struct Member {
+    /// The role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_level: Option<Role>,
+    /// The day on which the membership ends; empty: it does not end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"))]
+    expires_at: Option<String>,
+}
+
+/// A role, from the one with the fewest rights to the one with the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Role {
+    Guest,
+    Planner,
+    Reporter,
+    Developer,
+    Maintainer,
+    Owner,
+}
+
+impl Role {
+    const ALL: [(Role, u64); 6] = [
+        (Role::Guest, 10),
+        (Role::Planner, 15),
+        (Role::Reporter, 20),
+        (Role::Developer, 30),
+        (Role::Maintainer, 40),
+        (Role::Owner, 50),
+    ];
+
+    /// GitLab's number for it.
+    fn number(self) -> u64 {
+        Role::ALL
+            .iter()
+            .find(|(role, _)| *role == self)
+            .map_or(0, |(_, number)| *number)
+    }
+
+    /// The role that a field names.
+    fn of(value: &Value) -> Option<Role> {
+        serde_json::from_value(value.clone()).ok()
+    }
+}
+
+/// What a member is in.
+pub trait Holder: Send + Sync + 'static {
+    /// The kind that it is itself.
+    const KIND: &'static str;
+    /// The kind of its members.
+    const MEMBER: &'static str;
+    /// What REST calls it.
+    const REST: &'static str;
+    /// Its type and its list of members in GraphQL.
+    const GRAPHQL: (&'static str, &'static str);
+    /// Who may change its members.
+    const ROLE: &'static str;
+}
+
+/// A group.
+#[derive(Debug)]
+pub struct Group;
+/// A repo.
+#[derive(Debug)]
+pub struct Repo;
+
+impl Holder for Group {
+    const KIND: &'static str = "group";
+    const MEMBER: &'static str = "group_member";
+    const REST: &'static str = "groups";
+    const GRAPHQL: (&'static str, &'static str) = ("Group", "groupMembers");
+    const ROLE: &'static str = "Owner of the group";
+}
+
+impl Holder for Repo {
+    const KIND: &'static str = "repo";
+    const MEMBER: &'static str = "repo_member";
+    const REST: &'static str = "projects";
+    const GRAPHQL: (&'static str, &'static str) = ("Project", "projectMembers");
+    const ROLE: &'static str = "Maintainer of the repo (Owner for its owners)";
+}
+
+impl<H: Holder> super::Kind for In<H> {
+    const NAME: &'static str = H::MEMBER;
+    const ROLE: &'static str = H::ROLE;
+    const SHORTHAND: Option<&'static str> = Some("access_level");
+    const POLICY: bool = true;
+
+    fn check_key(key: &Key) -> Result<(), String> {
+        let name = key.name();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        match name.chars().find(|c| !allowed(*c)) {
+            Some('@') => Err(format!(
+                "`{name}` is no username: members are named as they sign in, without `@`"
+            )),
+            Some(c) => Err(format!("`{name}` holds {c:?}, which no username does")),
+            None => Ok(()),
+        }
+    }
+
+    fn lacks(fields: &Fields) -> Option<&'static str> {
+        (!fields.contains_key("access_level"))
+            .then_some("it is no member yet, and no `access_level` says as what it is to be one")
+    }
+
+    fn needs(key: &Key, _value: Option<&Fields>) -> Vec<Address> {
+        vec![Address::new(H::KIND, Key::top(key.path.clone()))]
+    }
+
+    fn impact(change: &Change) -> Impact {
+        match change.field.as_str() {
+            "" if change.after.is_none() => Impact::LocksOut,
+            "access_level" => {
+                let role = |value: &Option<Value>| value.as_ref().and_then(Role::of);
+                // Below Reporter the code of a private repo is not shown.
+                let opening = match role(&change.before) {
+                    Some(before) if before >= Role::Reporter => Impact::Weakens,
+                    _ => Impact::Exposes,
+                };
+                Impact::of_opening(&role(&change.before), &role(&change.after), opening)
+            }
+            "expires_at" if sooner(change) => Impact::Tightens,
+            "expires_at" => Impact::Weakens,
+            _ => Impact::Neutral,
+        }
+    }
+
+    /// A new member of what is there already sees what they did not, and the acting user must not lose what they work with.
+    fn among(among: &Among) -> Impact {
+        let Some(found) = among.found else {
+            return match among.parent_is_there {
+                true => Impact::Exposes,
+                false => Impact::Neutral,
+            };
+        };
+        let less = |fields: &Fields| {
+            let role = |fields: &Fields| fields.get("access_level").and_then(Role::of);
+            let ends = |fields: &Fields| fields.get("expires_at").is_some_and(|day| day != "");
+            role(fields).is_some_and(|asked| Some(asked) < role(&found.value)) || ends(fields)
+        };
+        match found.raw["acting"] == true && among.fields.is_none_or(less) {
+            true => Impact::LocksOut,
+            false => Impact::Neutral,
+        }
+    }
+
+    fn leaves(path: &Path, left: &[&Fields]) -> Option<&'static str> {
+        let owner = |fields: &&Fields| fields.get("access_level").and_then(Role::of) == Some(Role::Owner);
+        (H::KIND == "group" && path.parent().is_none() && !left.iter().any(owner)).then_some(
+            "the group would be left without an owner, which GitLab refuses: declare another owner first",
+        )
+    }
+
+    async fn observe(cx: &Reader, scope: &Scope) -> Result<Observed, Error> {
+        observe::observe::<H>(cx, scope).await
+    }
+
+    async fn apply(cx: &Context, task: &Task<'_>) -> Result<Applied, Error> {
+        let key = &task.step.address.key;
+        let holder = cx.id_of(&Address::new(H::KIND, Key::top(key.path.clone())))?;
+        let members = format!("/{}/{}/members", H::REST, segment(&holder));
+        // A member is known by the holder's id and the user's.
+        let member = |id: &str| format!("{members}/{}", segment(id.rsplit(':').next().unwrap_or(id)));
+        let answer = match (task.step.action, &task.step.id) {
+            (Action::Create, _) => create(cx, &members, key.name(), &task.step.value).await?,
+            (Action::Delete, Some(id)) => {
+                // Otherwise GitLab ends the memberships in everything below, too.
+                let below: &[_] = match H::KIND {
+                    "group" => &[("skip_subresources", "true")],
+                    _ => &[],
+                };
+                cx.writer.delete(&member(id), below).await?;
+                return Ok(Applied::default());
+            }
+            (_, Some(id)) => {
+                // GitLab asks for the role whatever is to be changed.
+                let mut fields = task.live.map(|live| live.value.clone()).unwrap_or_default();
+                fields.extend(task.step.value.clone());
+                cx.writer.put(&member(id), request(&fields)).await?
+            }
+            (_, None) => return Err(Error::Refused("the plan does not name its id: plan again".into())),
+        };
+        Ok(observe::applied(&holder, &answer))
+    }
+}
+
+/// Whether a membership comes to end earlier than before.
+fn sooner(change: &Change) -> bool {
+    let day = |text: &str| {
+        if text.is_empty() {
+            "9999".to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    day(change.after_str()) < day(change.before_str())
+}
+
+/// Fields as GitLab takes them.
+fn request(fields: &Fields) -> Value {
+    let mut body = json!({});
+    if let Some(role) = fields.get("access_level").and_then(Role::of) {
+        body["access_level"] = role.number().into();
+    }
+    if let Some(day) = fields.get("expires_at") {
+        body["expires_at"] = day.clone();
+    }
+    body
+}
+
+async fn create(cx: &Context, members: &str, username: &str, fields: &Fields) -> Result<Value, Error> {
+    let mut body = request(fields);
+    if fields.get("expires_at").is_some_and(|day| day == "") {
+        body["expires_at"].take();
+    }
+    body["username"] = username.into();
+    match cx.writer.post(members, body.clone()).await {
+        // GitLab makes the acting user a member of what they make; who else is there was put there by somebody.
+        Err(error) if error.kind() == Fault::Conflict => {
+            let me: Value = cx.writer.reader().get("/user", &[]).await?;
+            let is_me = me["username"]
+                .as_str()
+                .is_some_and(|name| name.eq_ignore_ascii_case(username));
+            match is_me {
+                true => Ok(cx
+                    .writer
+                    .put(&format!("{members}/{}", me["id"]), request(fields))
+                    .await?),
+                false => Err(error.into()),
+            }
+        }
+        created => Ok(created?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Present;
+    use crate::kinds::Kind;
+
+    fn fields(value: Value) -> Fields {
+        value.as_object().expect("an object").clone()
+    }
+
+    #[test]
+    fn more_rights_have_to_be_allowed_and_fewer_do_not() {
+        let judge = |field: &str, before: &str, after: &str| {
+            RepoMember::impact(&Change::new(field, Some(before.into()), Some(after.into())))
+        };
+        assert_eq!(judge("access_level", "guest", "developer"), Impact::Exposes);
+        assert_eq!(judge("access_level", "reporter", "owner"), Impact::Weakens);
+        assert_eq!(judge("access_level", "owner", "guest"), Impact::Tightens);
+        assert_eq!(judge("expires_at", "", "2027-01-01"), Impact::Tightens);
+        assert_eq!(judge("expires_at", "2027-01-01", "2027-02-01"), Impact::Weakens);
+        assert_eq!(judge("expires_at", "2027-01-01", ""), Impact::Weakens);
+    }
+
+    #[test]
+    fn the_acting_user_is_not_locked_out_in_passing() {
+        let found = |acting: bool| Present {
+            value: fields(json!({"access_level": "owner", "expires_at": ""})),
+            raw: json!({"acting": acting}),
+            ..Present::default()
+        };
+        let judge = |acting: bool, asked: Option<Value>| {
+            GroupMember::among(&Among {
+                key: &Key::within("team", "alice"),
+                fields: asked.map(fields).as_ref(),
+                found: Some(&found(acting)),
+                beside: &[],
+                parent_is_there: true,
+            })
+        };
+        let (less, same) = (json!({"access_level": "guest"}), json!({"access_level": "owner"}));
+        for (acting, asked, impact) in [
+            (true, None, Impact::LocksOut),
+            (true, Some(less.clone()), Impact::LocksOut),
+            (true, Some(json!({"expires_at": "2027-01-01"})), Impact::LocksOut),
+            (true, Some(same), Impact::Neutral),
+            (false, Some(less), Impact::Neutral),
+        ] {
+            assert_eq!(judge(acting, asked.clone()), impact, "{acting} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_top_level_group_keeps_an_owner() {
+        let (owner, guest) = (
+            fields(json!({"access_level": "owner"})),
+            fields(json!({"access_level": "guest"})),
+        );
+        assert!(GroupMember::leaves(&"team".into(), &[&guest]).is_some());
+        assert!(GroupMember::leaves(&"team".into(), &[&guest, &owner]).is_none());
+        assert!(
+            GroupMember::leaves(&"team/sub".into(), &[]).is_none(),
+            "its owners are those of the group above"
+        );
+        assert!(RepoMember::leaves(&"team/api".into(), &[]).is_none());
+    }
+}
