@@ -105,6 +105,44 @@ class PythonGitlab(SandboxCase):
         group.members.delete(alice.id)
         self.refuses(404, group.members.get, alice.id)
 
+    def test_variables_come_change_and_go(self):
+        group = self.group("variables")
+        project = self.project("variables", namespace_id=group.id)
+        for owner in (group, project):
+            for scope in ("*", "production"):
+                owner.variables.create({"key": "KEY", "value": f"in {scope}", "environment_scope": scope})
+            owner.variables.create({"key": "FILE", "value": "a\nb", "variable_type": "file", "raw": True})
+            owner.variables.create({"key": "HIDDEN", "value": "correct-horse", "masked_and_hidden": True})
+            listed = {(v.key, v.environment_scope): v.value for v in owner.variables.list(iterator=True, per_page=2)}
+            self.assertEqual(
+                listed,
+                {
+                    ("KEY", "*"): "in *",
+                    ("KEY", "production"): "in production",
+                    ("FILE", "*"): "a\nb",
+                    ("HIDDEN", "*"): None,
+                },
+            )
+            production = {"environment_scope": "production"}
+            self.refuses(409, owner.variables.get, "KEY")
+            self.assertEqual(owner.variables.get("KEY", filter=production).value, "in production")
+            owner.variables.update("KEY", {"value": "changed", "filter": production})
+            self.assertEqual(owner.variables.get("KEY", filter=production).value, "changed")
+            owner.variables.delete("KEY", filter=production)
+            self.assertEqual(owner.variables.get("KEY").value, "in *")
+            refused = self.refuses(400, owner.variables.create, {"key": "M", "value": "short", "masked": True})
+            self.assertIn("value", str(refused))
+
+    def test_variables_of_the_instance(self):
+        variable = self.gl.variables.create({"key": "EVERYWHERE", "value": "here"})
+        variable.protected = True
+        variable.save()
+        self.assertTrue(self.gl.variables.get("EVERYWHERE").protected)
+        variable.delete()
+        self.assertEqual(self.gl.variables.list(get_all=True), [])
+        _, nosy = self.user("nosy")
+        self.refuses(403, nosy.variables.list, get_all=True)
+
     def test_branches_are_protected_changed_and_freed(self):
         project = self.project("protected", initialize_with_readme=True)
         rule = project.protectedbranches.create(

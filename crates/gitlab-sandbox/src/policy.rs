@@ -18,6 +18,8 @@ pub enum Ability {
     ReadProjectMember,
     AdminProject,
     AdminProjectMember,
+    /// Read and change CI/CD variables, of a project or a group.
+    AdminCicdVariables,
     RenameProject,
     ChangeVisibilityLevel,
     ChangeNamespace,
@@ -84,6 +86,15 @@ impl Store {
             Ability::AdminProject | Ability::AdminProjectMember | Ability::RenameProject => {
                 at_least(MAINTAINER)
             }
+            // Where there is no CI, GitLab keeps its variables from administrators too.
+            Ability::AdminCicdVariables => {
+                let is_off = |feature: &str| {
+                    let level = project.settings.get(feature).and_then(|level| level.as_str());
+                    level == Some("disabled")
+                };
+                let off = is_off("builds_access_level") || is_off("repository_access_level");
+                !off && at_least(MAINTAINER)
+            }
             Ability::ChangeNamespace => writable && at_least(OWNER),
             Ability::ChangeVisibilityLevel | Ability::ArchiveProject | Ability::RemoveProject => {
                 at_least(OWNER)
@@ -102,6 +113,7 @@ impl Store {
             | Ability::CreateProjects
             | Ability::ChangeGroup
             | Ability::InviteGroupMembers
+            | Ability::AdminCicdVariables
                 if !writable =>
             {
                 false
@@ -113,6 +125,7 @@ impl Store {
             }
             Ability::AdminGroup
             | Ability::AdminGroupMember
+            | Ability::AdminCicdVariables
             | Ability::InviteGroupMembers
             | Ability::ChangeGroup
             | Ability::RemoveGroup => at_least(OWNER),

@@ -5,21 +5,26 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::Mutex,
+    sync::{LazyLock, Mutex},
 };
 
 use axum::http::HeaderMap;
+use regex::Regex;
 use serde_json::{Map, Value, json};
 
 /// Names of members whose values are secrets.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     "token",
     "private_token",
     "access_token",
     "runners_token",
     "password",
     "authorization",
+    // Of a CI/CD variable.
+    "value",
 ];
+/// Where a GraphQL query renames the only secret that GraphQL shows.
+static ALIAS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(\w+)\s*:\s*value\b").expect("valid"));
 /// Response headers worth keeping.
 const HEADERS: [&str; 10] = [
     "content-type",
@@ -74,40 +79,52 @@ impl Recorder {
             "method": exchange.method,
             "path": exchange.path,
             "query": redact_pairs(exchange.query),
-            "request": body(exchange.request),
+            "request": body(exchange.request, &[]),
             "user": exchange.user,
             "status": exchange.status,
             "headers": headers,
-            "response": body(exchange.response),
+            "response": body(exchange.response, &aliases(exchange.request)),
         });
         let mut file = self.0.lock().expect("nothing panics while it writes");
         file.write_all(format!("{line}\n").as_bytes())
     }
 }
 
-/// A body as JSON where it is JSON, else as text.
-fn body(bytes: &[u8]) -> Value {
+/// The names that the query of a GraphQL request gives to values.
+fn aliases(request: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(request);
+    ALIAS
+        .captures_iter(&text)
+        .map(|found| found[1].to_owned())
+        .collect()
+}
+
+/// A body as JSON where it is JSON, else as text. `more` are names of secrets beside the usual.
+fn body(bytes: &[u8], more: &[String]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }
     match serde_json::from_slice(bytes) {
         Ok(mut value) => {
-            redact(&mut value);
+            redact(&mut value, more);
             value
         }
+        // A form in parts may hold anything.
+        Err(_) if bytes.starts_with(b"--") => json!("[REDACTED]"),
         Err(_) => json!(redact_pairs(&String::from_utf8_lossy(bytes))),
     }
 }
 
-fn redact(value: &mut Value) {
+fn redact(value: &mut Value, more: &[String]) {
     match value {
-        Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, more)),
         Value::Object(members) => {
             for (name, member) in members {
-                if SECRETS.contains(&name.as_str()) && member.is_string() {
+                let secret = SECRETS.contains(&name.as_str()) || more.contains(name);
+                if secret && (member.is_string() || member.is_number()) {
                     *member = json!("[REDACTED]");
                 } else {
-                    redact(member);
+                    redact(member, more);
                 }
             }
         }

@@ -148,6 +148,11 @@ async fn scenario(edition: Edition) -> String {
         )
         .await
         .expect(201);
+    variables(
+        client,
+        &[&format!("projects/{id}"), &format!("groups/{group}"), "admin/ci"],
+    )
+    .await;
     for path in ["archive", "unarchive"] {
         client
             .post(&format!("projects/{id}/{path}"), json!({}))
@@ -186,6 +191,25 @@ async fn scenario(edition: Edition) -> String {
     client.delete(&format!("groups/{child}")).await.expect(202);
     lab.sandbox.shutdown().await.unwrap();
     fs::read_to_string(file).unwrap()
+}
+
+/// Uses variables of each owner.
+async fn variables(client: &Client, owners: &[&str]) {
+    for owner in owners {
+        let path = format!("{owner}/variables");
+        for (key, hidden) in [("A", false), ("B", true)] {
+            let variable = json!({ "key": key, "value": "long-enough", "masked_and_hidden": hidden });
+            client.post(&path, variable).await.expect(201);
+        }
+        let change = json!({ "description": "why", "variable_type": "file" });
+        client.put(&format!("{path}/A"), change).await.expect(200);
+        client.get(&format!("{path}/B")).await.expect(200);
+        client.get(&path).await.expect(200);
+        client
+            .post(&path, json!({ "key": "A", "value": "" }))
+            .await
+            .expect(400);
+    }
 }
 
 /// Uses a repository that has a README.
@@ -282,7 +306,8 @@ fn schemas(dir: &Path, exchanges: &[Exchange]) -> Result<(), Failed> {
     verdict(problems)
 }
 
-/// Fields of a fresh instance that the recorded traffic, years older and of busy ones, never shows null.
+/// Fields that the recorded traffic, years older and of busy instances, never shows null: of a fresh instance, and
+/// hidden values.
 const NULLABLE: &[&str] = &[
     "current_sign_in_at",
     "last_activity_on",
@@ -290,6 +315,7 @@ const NULLABLE: &[&str] = &[
     "note",
     "after_sign_out_path",
     "release",
+    "value",
 ];
 
 fn observed_types(dir: &Path, exchanges: &[Exchange]) -> Result<(), Failed> {
@@ -392,6 +418,12 @@ const ENTITIES: &[(&str, &[&str])] = &[
         "/api/v4/projects/{id}/protected_branches/{name}",
         &["APIEntitiesProtectedBranch"],
     ),
+    (
+        "/api/v4/projects/{id}/variables/{key}",
+        &["APIEntitiesCiVariable"],
+    ),
+    ("/api/v4/groups/{id}/variables/{key}", &["APIEntitiesCiVariable"]),
+    ("/api/v4/admin/ci/variables/{key}", &["APIEntitiesCiVariable"]),
     ("/api/v4/namespaces/{id}", &["APIEntitiesNamespace"]),
     (
         "/api/v4/projects/{id}/repository/branches/{branch}",

@@ -4,6 +4,7 @@ mod group;
 mod member;
 mod project;
 mod user;
+mod variable;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::cost::MAX_PAGE_SIZE;
 use super::object::{Arguments, Kind, Resolved, failed};
+use super::variables;
 use crate::entities::View;
 
 /// Where an item stands in the order of its list; the id decides between equals.
@@ -175,6 +176,7 @@ impl<'a> Connection<'a> {
             "edges" => ResolvedValue::list(self.nodes.iter().map(move |(cursor, node)| {
                 view.object(Kind::Edge(self.edge, cursor.clone(), Box::new(node.clone())))
             })),
+            "limit" => return Ok(variables::limit(self.name)),
             "nodes" => ResolvedValue::list(self.nodes.iter().map(move |(_, node)| view.object(node.clone()))),
             "pageInfo" => view.object(Kind::PageInfo(self.page.clone())),
             _ => return Ok(None),

@@ -4,7 +4,7 @@ use apollo_compiler::resolvers::{FieldError, ResolveInfo, ResolvedValue};
 
 use super::connection::{Connection, Order, Place};
 use super::object::{Arguments, Kind, Resolved, failed, gid, ids, time};
-use super::{members, projects};
+use super::{members, projects, variables};
 use crate::{
     entities::View,
     policy::{Ability, OWNER},
@@ -70,6 +70,7 @@ pub fn group<'a>(
     };
     Ok(Some(match info.field_name() {
         "archived" => ResolvedValue::leaf(in_chain(|group| group.archived)),
+        "ciVariables" => variables::of_source(view, group, info)?,
         "createdAt" => time(group.created_at),
         "descendantGroups" => descendants(view, group, info)?,
         "groupMembers" => members::of_group(view, group, info)?,

@@ -18,6 +18,7 @@ mod schema;
 mod tests;
 mod users;
 mod validate;
+mod variables;
 
 use apollo_compiler::ast::{Document, OperationType};
 use apollo_compiler::executable::Operation;

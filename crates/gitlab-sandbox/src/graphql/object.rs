@@ -4,11 +4,11 @@ use apollo_compiler::resolvers::{FieldError, ObjectValue, ResolveInfo, ResolvedV
 use jiff::Timestamp;
 
 use super::scalars::parse_global_id;
-use super::{branch_rules, connection::Connection, groups, members, projects, users};
+use super::{branch_rules, connection::Connection, groups, members, projects, users, variables};
 use crate::{
     entities::View,
     policy::{Ability, Subject},
-    store::{Group, Member, Namespace, Project, User},
+    store::{Group, Member, Namespace, Project, User, Variable},
 };
 
 /// What a resolver returns.
@@ -62,6 +62,7 @@ pub enum Kind<'a> {
     Member(&'a Member),
     BranchRule(branch_rules::Rule<'a>),
     Protection(branch_rules::Protection<'a>),
+    Variable(&'a Variable),
 }
 
 /// A record seen by a user.
@@ -88,6 +89,7 @@ impl ObjectValue for Object<'_> {
             Kind::Member(member) => members::type_name(member),
             Kind::BranchRule(_) => "BranchRule",
             Kind::Protection(protection) => protection.type_name(),
+            Kind::Variable(variable) => variables::type_name(variable),
         }
     }
 
@@ -112,6 +114,7 @@ impl ObjectValue for Object<'_> {
             Kind::Member(member) => members::member(view, member, info),
             Kind::BranchRule(rule) => rule.resolve(view, info),
             Kind::Protection(protection) => protection.resolve(view, info)?,
+            Kind::Variable(variable) => variables::variable(variable, info),
         };
         resolved.ok_or_else(|| self.unknown_field_error(info))
     }

@@ -4,7 +4,7 @@ use apollo_compiler::resolvers::{FieldError, ResolveInfo, ResolvedValue};
 
 use super::connection::{Connection, Order, Place};
 use super::object::{Arguments, Kind, Resolved, failed, gid, ids, time};
-use super::{branch_rules, groups, members};
+use super::{branch_rules, groups, members, variables};
 use crate::{
     entities::View,
     git::refs,
@@ -50,6 +50,7 @@ pub fn project<'a>(
         // The sandbox keeps no avatars.
         "avatarUrl" => ResolvedValue::null(),
         "branchRules" => branch_rules::of_project(view, project, info)?,
+        "ciVariables" => variables::of_source(view, project, info)?,
         "createdAt" => time(project.created_at),
         "description" => ResolvedValue::leaf(project.description.as_deref()),
         "fullPath" => ResolvedValue::leaf(project.full_path.as_str()),

@@ -5,7 +5,7 @@ use apollo_compiler::resolvers::{ObjectValue, ResolveInfo, ResolvedValue};
 use serde_json::Value;
 
 use super::object::{Arguments, Kind, Resolved};
-use super::{groups, projects, users};
+use super::{groups, projects, users, variables};
 use crate::entities::View;
 use crate::rest::version;
 
@@ -25,6 +25,7 @@ impl ObjectValue for Query<'_> {
     fn resolve_field<'a>(&'a self, info: &'a ResolveInfo<'a>) -> Resolved<'a> {
         let view = self.view;
         Ok(match info.field_name() {
+            "ciVariables" => variables::of_instance(view, info)?,
             "currentUser" => view.nullable(view.user.map(Kind::CurrentUser)),
             "echo" => {
                 let user = view

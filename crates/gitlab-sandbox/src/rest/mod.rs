@@ -15,6 +15,7 @@ mod projects;
 mod protected_branches;
 mod repository;
 mod users;
+mod variables;
 pub mod version;
 
 use axum::{
@@ -43,6 +44,7 @@ pub fn router(app: App) -> Router {
         .merge(project_lifecycle::routes())
         .merge(project_lists::routes())
         .merge(members::routes())
+        .merge(variables::routes())
         .merge(protected_branches::routes())
         .merge(deploy_keys::routes())
         .merge(repository::routes())

@@ -28,6 +28,7 @@ pub struct Store {
     pub tokens: Table<PersonalAccessToken>,
     pub protected_branches: Table<ProtectedBranch>,
     pub deploy_keys: Table<DeployKey>,
+    pub variables: Table<Variable>,
     pub redirects: Table<RedirectRoute>,
     pub settings: Table<ApplicationSettings>,
     sequences: Table<SequenceState>,
@@ -37,7 +38,7 @@ pub struct Store {
 macro_rules! each_table {
     ($store:ident, $table:ident => $call:expr) => {
         each_table!(@ $store, $table => $call; users groups projects members tokens protected_branches
-            deploy_keys redirects settings sequences)
+            deploy_keys variables redirects settings sequences)
     };
     (@ $store:ident, $table:ident => $call:expr; $($field:ident)*) => {
         $({ let $table = &mut $store.$field; $call })*

@@ -80,6 +80,7 @@ impl Store {
         self.members.remove_children(Source::Project(id));
         self.protected_branches.remove_children(id);
         self.deploy_keys.remove_children(id);
+        self.variables.remove_children(Some(Source::Project(id)));
         self.redirects.remove_children(Source::Project(id));
         self.projects.remove(id);
     }
@@ -95,6 +96,7 @@ impl Store {
             removed.extend(self.remove_group(child));
         }
         self.members.remove_children(Source::Group(id));
+        self.variables.remove_children(Some(Source::Group(id)));
         self.redirects.remove_children(Source::Group(id));
         self.groups.remove(id);
         removed

@@ -241,6 +241,51 @@ record!(
     (u64, String) = (row.project_id, row.key.clone())
 );
 
+/// A CI/CD variable.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Variable {
+    pub id: u64,
+    /// The project or group; `None` for one of the instance.
+    pub source: Option<Source>,
+    pub key: String,
+    pub value: Option<String>,
+    pub file: bool,
+    pub protected: bool,
+    pub masked: bool,
+    /// The value is never shown again.
+    pub hidden: bool,
+    pub raw: bool,
+    /// `*` for one of the instance, which has no scope.
+    pub environment_scope: String,
+    pub description: Option<String>,
+}
+record!(
+    Variable,
+    "ci_variables",
+    |row| Option<Source> = row.source,
+    (Option<Source>, String, String) = (row.source, row.key.clone(), row.environment_scope.clone())
+);
+
+impl Variable {
+    /// How many an owner may have on GitLab's default plan.
+    pub fn limit(source: Option<Source>) -> usize {
+        match source {
+            Some(Source::Project(_)) => 8_000,
+            Some(Source::Group(_)) => 30_000,
+            None => 25,
+        }
+    }
+
+    pub fn variable_type(&self) -> &'static str {
+        if self.file { "file" } else { "env_var" }
+    }
+
+    /// The value, unless it is hidden.
+    pub fn shown_value(&self) -> Option<&str> {
+        self.value.as_deref().filter(|_| !self.hidden)
+    }
+}
+
 /// A path that something had before it was renamed or moved.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RedirectRoute {

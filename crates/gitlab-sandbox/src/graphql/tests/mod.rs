@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 mod branch_rules;
+mod variables;
 
 use super::{Request, answer};
 use crate::{
