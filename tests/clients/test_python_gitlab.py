@@ -143,6 +143,65 @@ class PythonGitlab(SandboxCase):
         _, nosy = self.user("nosy")
         self.refuses(403, nosy.variables.list, get_all=True)
 
+    def test_members_of_a_group_that_are_not_to_be_lost(self):
+        group = self.group("kept")
+        self.refuses(403, group.members.delete, self.gl.user.id)
+        bob, bobs = self.user("bob")
+        group.members.create({"username": "bob", "access_level": 30, "expires_at": "2999-12-31"})
+        self.assertEqual(group.members.get(bob.id).expires_at, "2999-12-31")
+        lower = {"user_id": bob.id, "access_level": 20}
+        refused = self.refuses(400, self.project("lower", namespace_id=group.id).members.create, lower)
+        self.assertIn("inherited membership from group", str(refused))
+        bob.block()
+        self.assertEqual(group.members.get(bob.id).state, "blocked")
+        self.refuses(403, bobs.auth)
+        bob.unblock()
+        bobs.auth()
+
+    def test_access_tokens_bring_bots(self):
+        group = self.group("robots")
+        project = self.project("robots", namespace_id=group.id)
+        for owner in (group, project):
+            token = owner.access_tokens.create(
+                {"name": "ci", "scopes": ["read_api"], "access_level": 20, "expires_at": "2020-01-01"}
+            )
+            self.refuses(401, gitlab.Gitlab(self.url, private_token=token.token).auth)
+            bot = self.gl.users.get(token.user_id)
+            self.assertTrue(bot.bot)
+            self.assertEqual(owner.members.get(bot.id).access_level, 20)
+            self.refuses(403, owner.members.delete, bot.id)
+            fresh = owner.access_tokens.get(token.id)
+            fresh.rotate()
+            reader = gitlab.Gitlab(self.url, private_token=fresh.token)
+            reader.auth()
+            self.assertEqual(reader.user.username, bot.username)
+            active = owner.access_tokens.list(state="active", get_all=True)
+            self.assertEqual(len(active), 1)
+            active[0].delete()
+            self.refuses(401, reader.auth)
+
+    def test_tokens_are_listed_rotated_and_revoked(self):
+        carol, client = self.user("carol")
+        self.assertEqual(client.personal_access_tokens.get("self").scopes, ["api"])
+        old = carol.personal_access_tokens.create(
+            {"name": "old", "scopes": ["read_api"], "expires_at": "2020-01-01"}
+        )
+        expired = self.refuses(401, gitlab.Gitlab(self.url, private_token=old.token).auth)
+        self.assertIn("invalid_token", str(expired.response_body))
+        states = {t.name: t.active for t in self.gl.personal_access_tokens.list(user_id=carol.id, get_all=True)}
+        self.assertEqual(states, {"old": False, "test": True})
+        reader = carol.personal_access_tokens.create({"name": "reader", "scopes": ["read_api"]})
+        limited = gitlab.Gitlab(self.url, private_token=reader.token)
+        limited.projects.list(get_all=True)
+        self.refuses(403, limited.projects.create, {"name": "no"})
+        token = client.personal_access_tokens.get("self", self_rotate=True)
+        token.rotate(self_rotate=True)
+        self.refuses(401, client.auth)
+        renewed = gitlab.Gitlab(self.url, private_token=token.token)
+        renewed.auth()
+        renewed.personal_access_tokens.delete("self")
+        self.refuses(401, renewed.auth)
+
     def test_branches_are_protected_changed_and_freed(self):
         project = self.project("protected", initialize_with_readme=True)
         rule = project.protectedbranches.create(

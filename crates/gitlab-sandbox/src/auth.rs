@@ -1,5 +1,7 @@
 //! Who sends a request: personal access tokens, their scopes, and the user behind them.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, Method, header};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
@@ -12,7 +14,7 @@ use crate::{
 };
 
 /// Who sends a request. Without a token nobody does: an anonymous visitor.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Identity {
     /// Id of the user.
     pub user: Option<u64>,
@@ -20,9 +22,17 @@ pub struct Identity {
     pub token: Option<u64>,
     /// Scopes of the token.
     pub scopes: Vec<String>,
+    /// In admin mode: an administrator whose token has no part in it, without their powers.
+    pub demoted: Option<Arc<User>>,
 }
 
 impl Identity {
+    /// The user, with the powers that the token gives.
+    pub fn user_in<'a>(&'a self, store: &'a Store) -> Option<&'a User> {
+        let stored = || self.user.and_then(|id| store.users.get(id));
+        self.demoted.as_deref().or_else(stored)
+    }
+
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|held| held == scope)
     }
@@ -43,22 +53,32 @@ pub fn authenticate(store: &Store, secret: &str) -> ApiResult<Identity> {
         .find(&secret::digest(secret))
         .ok_or_else(ApiError::unauthorized)?;
     let user = check(store, token)?;
-    Ok(Identity {
+    let mut identity = Identity {
         user: Some(user.id),
         token: Some(token.id),
         scopes: token.scopes.clone(),
-    })
+        demoted: None,
+    };
+    let admin_mode = store.instance_setting("admin_mode") == json!(true);
+    if user.admin && admin_mode && !identity.has_scope("admin_mode") {
+        let demoted = User {
+            admin: false,
+            ..user.clone()
+        };
+        identity.demoted = Some(Arc::new(demoted));
+    }
+    Ok(identity)
 }
 
 fn check<'a>(store: &'a Store, token: &PersonalAccessToken) -> ApiResult<&'a User> {
+    if token.is_expired() {
+        return Err(ApiError::invalid_token(
+            "Token is expired. You can either do re-authorization or token refresh.",
+        ));
+    }
     if token.revoked {
         return Err(ApiError::invalid_token(
             "Token was revoked. You have to re-authorize from the user.",
-        ));
-    }
-    if token.expires_at.is_some_and(|day| day <= today()) {
-        return Err(ApiError::invalid_token(
-            "Token is expired. You can either do re-authorization or token refresh.",
         ));
     }
     let user = store
@@ -105,8 +125,9 @@ pub fn check_scopes(identity: &Identity, method: &Method, path: &str) -> ApiResu
     let class = class_scopes(path);
     let allowed = identity.has_scope("api")
         || (reads && (identity.has_scope("read_api") || class.iter().any(|scope| identity.has_scope(scope))))
-        // Any token may look at, revoke and rotate itself.
-        || path.starts_with("/api/v4/personal_access_tokens/self");
+        // Any token may look at and revoke itself.
+        || path == "/api/v4/personal_access_tokens/self"
+        || (path == SELF_ROTATION && identity.has_scope("self_rotate"));
     if allowed {
         return Ok(());
     }
@@ -114,10 +135,13 @@ pub fn check_scopes(identity: &Identity, method: &Method, path: &str) -> ApiResu
     Err(ApiError::insufficient_scope(&needed.join(" ")))
 }
 
+const SELF_ROTATION: &str = "/api/v4/personal_access_tokens/self/rotate";
+
 /// Scopes that the route's API class accepts for reads, beside `api` and `read_api`.
 fn class_scopes(path: &str) -> &'static [&'static str] {
     let parts: Vec<&str> = path.trim_start_matches("/api/v4/").split('/').collect();
     match parts.as_slice() {
+        ["personal_access_tokens", "self", "rotate"] => &["api", "self_rotate"],
         ["version" | "metadata"] => &["read_user", "ai_features"],
         ["user" | "users", ..] => &["read_user", "ai_workflows"],
         ["projects", _, "repository", "files", ..] => &["read_repository", "ai_workflows"],

@@ -73,6 +73,7 @@ impl Forge {
             user: Some(user.id),
             token: Some(user.id),
             scopes: vec!["api".to_owned()],
+            demoted: None,
         }
     }
 
@@ -174,6 +175,7 @@ fn add_user(store: &mut Store, username: &str) -> u64 {
         projects_limit: 100,
         external: false,
         private_profile: false,
+        bot_of: None,
         created_at: Timestamp::now(),
     });
     store.tokens.insert(PersonalAccessToken {

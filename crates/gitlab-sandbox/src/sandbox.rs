@@ -163,6 +163,7 @@ fn root(store: &mut Store) -> u64 {
         projects_limit: 100_000,
         external: false,
         private_profile: false,
+        bot_of: None,
         created_at: Timestamp::now(),
     });
     id

@@ -153,6 +153,7 @@ async fn scenario(edition: Edition) -> String {
         &[&format!("projects/{id}"), &format!("groups/{group}"), "admin/ci"],
     )
     .await;
+    access_tokens(client, &[&format!("projects/{id}"), &format!("groups/{group}")]).await;
     for path in ["archive", "unarchive"] {
         client
             .post(&format!("projects/{id}/{path}"), json!({}))
@@ -178,7 +179,9 @@ async fn scenario(edition: Edition) -> String {
         "projects/platform%2Fsub%2Fapi/members/all",
         "groups/platform/members",
         "groups/platform/members/all/1",
+        "personal_access_tokens",
         "personal_access_tokens/self",
+        "license",
     ];
     for path in reads {
         client.get(path).await;
@@ -209,6 +212,23 @@ async fn variables(client: &Client, owners: &[&str]) {
             .post(&path, json!({ "key": "A", "value": "" }))
             .await
             .expect(400);
+    }
+}
+
+/// Uses access tokens of projects and groups.
+async fn access_tokens(client: &Client, owners: &[&str]) {
+    for owner in owners {
+        let path = format!("{owner}/access_tokens");
+        let token = json!({ "name": "bot", "scopes": ["api"], "expires_at": null });
+        let made = client.post(&path, token).await.expect(201);
+        client.get(&path).await.expect(200);
+        let one = format!("{path}/{}", made["id"]);
+        client.get(&one).await.expect(200);
+        client.post(&format!("{one}/rotate"), json!({})).await.expect(200);
+        client
+            .get(&format!("users/{}", made["user_id"]))
+            .await
+            .expect(200);
     }
 }
 
@@ -267,6 +287,8 @@ fn schema_of(exchange: &Exchange) -> Option<&'static str> {
         ("GET", ["projects"], 200) if exchange.user.is_none() || (simple && !admin) => Some("projects"),
         ("GET", ["projects", _], 200) if exchange.user.is_none() => Some("project"),
         ("GET", ["projects" | "groups", _, "members"], 200) => Some("members"),
+        ("GET", ["projects" | "groups", _, "access_tokens"], 200) => Some("resource_access_tokens"),
+        ("GET", ["projects" | "groups", _, "access_tokens", _], 200) => Some("resource_access_token"),
         (_, ["projects", _, "repository", rest @ ..], 200 | 201) => match (exchange.method.as_str(), rest) {
             ("GET", ["branches"]) => Some("branches"),
             ("POST", ["branches"]) | ("GET", ["branches", _]) => Some("branch"),
@@ -439,9 +461,22 @@ const ENTITIES: &[(&str, &[&str])] = &[
     ),
     ("/api/v4/application/settings", &["APIEntitiesApplicationSetting"]),
     (
+        "/api/v4/groups/{id}/members/{user_id}",
+        &["APIEntitiesMember", "APIEntitiesUserBasic"],
+    ),
+    (
         "/api/v4/personal_access_tokens/self",
         &["APIEntitiesPersonalAccessTokenWithLastUsedIps"],
     ),
+    (
+        "/api/v4/projects/{id}/access_tokens/{token_id}",
+        &["APIEntitiesResourceAccessToken"],
+    ),
+    (
+        "/api/v4/groups/{id}/access_tokens/{token_id}/rotate",
+        &["APIEntitiesResourceAccessTokenWithToken"],
+    ),
+    ("/api/v4/license", &["APIEntitiesGitlabLicenseWithActiveUsers"]),
 ];
 
 fn property_names(dir: &Path, exchanges: &[Exchange]) -> Result<(), Failed> {

@@ -21,6 +21,9 @@ impl View<'_> {
             entity.insert("created_by".to_owned(), self.user_basic(creator));
         }
         if self.app.is_ee() {
+            if let Some(user) = user.filter(|_| self.user.is_some_and(|viewer| viewer.admin)) {
+                entity.insert("email".to_owned(), json!(user.email));
+            }
             entity.insert("membership_state".to_owned(), json!("active"));
         }
         Value::Object(entity)

@@ -3,10 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{View, members, time};
-use crate::{
-    auth::today,
-    store::{PersonalAccessToken, User, UserState},
-};
+use crate::store::{PersonalAccessToken, Source, User};
 
 impl View<'_> {
     /// What everyone sees of a user.
@@ -98,7 +95,7 @@ impl View<'_> {
             "job_title": "",
             "pronouns": null,
             "organization": "",
-            "bot": false,
+            "bot": user.bot_of.is_some(),
             "work_information": null,
             "local_time": null,
             "followers": 0,
@@ -112,12 +109,6 @@ impl View<'_> {
 
     /// A token, without its secret.
     pub fn token(self, token: &PersonalAccessToken) -> Value {
-        let owner_active = self
-            .store
-            .users
-            .get(token.user_id)
-            .is_some_and(|user| user.state == UserState::Active);
-        let expired = token.expires_at.is_some_and(|day| day <= today());
         json!({
             "id": token.id,
             "name": token.name,
@@ -127,8 +118,29 @@ impl View<'_> {
             "scopes": token.scopes,
             "user_id": token.user_id,
             "last_used_at": token.last_used_at.map(time),
-            "active": owner_active && !token.revoked && !expired,
+            "active": token.is_active(),
             "expires_at": token.expires_at,
         })
+    }
+
+    /// A token, with the addresses it was used from, which the sandbox does not keep.
+    pub fn token_with_uses(self, token: &PersonalAccessToken) -> Value {
+        let mut entity = self.token(token);
+        entity["last_used_ips"] = json!([]);
+        entity
+    }
+
+    /// The token of a project or group.
+    pub fn resource_token(self, token: &PersonalAccessToken) -> Value {
+        let bot_of = self.store.users.get(token.user_id).and_then(|user| user.bot_of);
+        let member = bot_of.and_then(|source| self.store.members.find(&(source, token.user_id)));
+        let mut entity = self.token(token);
+        entity["access_level"] = json!(member.map(|member| member.access_level));
+        entity["resource_type"] = json!(match bot_of {
+            Some(Source::Project(_)) => "project",
+            _ => "group",
+        });
+        entity["resource_id"] = json!(bot_of.map(|(Source::Project(id) | Source::Group(id))| id));
+        entity
     }
 }

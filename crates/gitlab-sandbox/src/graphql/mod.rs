@@ -216,7 +216,7 @@ impl Run<'_> {
             .coerced_variable_values(variables);
         let response = match self.operation.operation_type {
             OperationType::Mutation => {
-                let writer = self.identity.user.filter(|_| self.identity.has_scope("api"));
+                let writer = Some(self.identity).filter(|identity| identity.has_scope("api"));
                 execution.execute_sync(&mutations::Mutation {
                     app: self.app,
                     writer,
@@ -247,8 +247,8 @@ impl Run<'_> {
         Ok(serde_json::to_value(response).unwrap_or_default())
     }
 
-    fn user<'s>(&self, store: &'s Store) -> Option<&'s User> {
-        self.identity.user.and_then(|id| store.users.get(id))
+    fn user<'s>(&'s self, store: &'s Store) -> Option<&'s User> {
+        self.identity.user_in(store)
     }
 }
 

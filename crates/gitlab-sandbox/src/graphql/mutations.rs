@@ -13,6 +13,7 @@ use super::object::{Kind, Resolved, failed};
 use super::scalars::parse_global_id;
 use crate::{
     app::App,
+    auth::Identity,
     entities::View,
     policy::{Ability, MAINTAINER},
     store::{AccessLevel, Grantee, Project, ProtectedBranch, Sequence, Store},
@@ -22,7 +23,7 @@ use crate::{
 pub struct Mutation<'a> {
     pub app: &'a App,
     /// `None` where the token or its absence allows no write.
-    pub writer: Option<u64>,
+    pub writer: Option<&'a Identity>,
 }
 
 /// A rule by the ids that outlive a lock: of its project, and of its protected branch.
@@ -54,7 +55,7 @@ impl ObjectValue for Mutation<'_> {
             name: info.field_definition().ty.inner_named_type().as_str(),
             app: self.app,
             store: self.app.read(),
-            user: writer,
+            writer,
             rule,
             errors,
             client_mutation_id: input["clientMutationId"].as_str().map(str::to_owned),
@@ -71,7 +72,7 @@ struct Payload<'a> {
     name: &'a str,
     app: &'a App,
     store: RwLockReadGuard<'a, Store>,
-    user: u64,
+    writer: &'a Identity,
     rule: Option<RuleId>,
     errors: Vec<String>,
     client_mutation_id: Option<String>,
@@ -86,7 +87,7 @@ impl ObjectValue for Payload<'_> {
         let view = View {
             app: self.app,
             store: &self.store,
-            user: self.store.users.get(self.user),
+            user: self.writer.user_in(&self.store),
         };
         Ok(match info.field_name() {
             "branchRule" => {
@@ -111,10 +112,10 @@ impl ObjectValue for Payload<'_> {
     }
 }
 
-fn create(store: &mut Store, user: u64, input: &Value) -> Result<Outcome, FieldError> {
+fn create(store: &mut Store, writer: &Identity, input: &Value) -> Result<Outcome, FieldError> {
     let path = input["projectPath"].as_str().unwrap_or_default();
     let project = store.project_by_path(path).map(|project| project.id);
-    let project = authorize(store, user, project)?;
+    let project = authorize(store, writer, project)?;
     let name = input["name"].as_str().unwrap_or_default();
     let errors = name_errors(store, project, None, name);
     if !errors.is_empty() {
@@ -144,8 +145,8 @@ fn create(store: &mut Store, user: u64, input: &Value) -> Result<Outcome, FieldE
     Ok((Some((project, Some(id))), Vec::new()))
 }
 
-fn delete(store: &mut Store, user: u64, input: &Value, ee: bool) -> Result<Outcome, FieldError> {
-    let (project, branch) = find(store, user, input)?;
+fn delete(store: &mut Store, writer: &Identity, input: &Value, ee: bool) -> Result<Outcome, FieldError> {
+    let (project, branch) = find(store, writer, input)?;
     match branch {
         Some(id) => {
             store.protected_branches.remove(id);
@@ -160,8 +161,8 @@ fn delete(store: &mut Store, user: u64, input: &Value, ee: bool) -> Result<Outco
     }
 }
 
-fn update(store: &mut Store, user: u64, input: &Value, ee: bool) -> Result<Outcome, FieldError> {
-    let (project, branch) = find(store, user, input)?;
+fn update(store: &mut Store, writer: &Identity, input: &Value, ee: bool) -> Result<Outcome, FieldError> {
+    let (project, branch) = find(store, writer, input)?;
     let Some(id) = branch else {
         let error = if ee {
             "All branches rules cannot be updated."
@@ -234,7 +235,7 @@ fn name_errors(store: &Store, project: u64, own: Option<u64>, name: &str) -> Vec
 }
 
 /// The rule that the input's id names, when the user may change it.
-fn find(store: &Store, user: u64, input: &Value) -> Result<RuleId, FieldError> {
+fn find(store: &Store, writer: &Identity, input: &Value) -> Result<RuleId, FieldError> {
     let found = match parse_global_id(input["id"].as_str().unwrap_or_default()) {
         Some(("Projects::BranchRule", id)) => store
             .protected_branches
@@ -243,14 +244,14 @@ fn find(store: &Store, user: u64, input: &Value) -> Result<RuleId, FieldError> {
         Some(("Projects::AllBranchesRule", id)) => Some((id, None)),
         _ => None,
     };
-    let project = authorize(store, user, found.map(|(project, _)| project))?;
+    let project = authorize(store, writer, found.map(|(project, _)| project))?;
     Ok((project, found.and_then(|(_, branch)| branch)))
 }
 
-fn authorize(store: &Store, user: u64, project: Option<u64>) -> Result<u64, FieldError> {
+fn authorize(store: &Store, writer: &Identity, project: Option<u64>) -> Result<u64, FieldError> {
     let project = project.and_then(|id| store.projects.get(id));
     project
-        .filter(|project| store.can(store.users.get(user), Ability::AdminProject, *project))
+        .filter(|project| store.can(writer.user_in(store), Ability::AdminProject, *project))
         .map(|project| project.id)
         .ok_or_else(not_available)
 }

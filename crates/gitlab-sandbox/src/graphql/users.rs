@@ -13,14 +13,18 @@ pub fn user<'a>(view: View<'a>, user: &'a User, info: &ResolveInfo<'_>) -> Optio
     let active = user.state == UserState::Active;
     Some(match info.field_name() {
         "active" => ResolvedValue::leaf(active),
-        // The sandbox keeps no avatars, bots or public addresses.
+        // The sandbox keeps no avatars or public addresses.
         "avatarUrl" => ResolvedValue::null(),
-        "bot" => ResolvedValue::leaf(false),
-        "human" => ResolvedValue::leaf(true),
+        "bot" => ResolvedValue::leaf(user.bot_of.is_some()),
+        "human" => ResolvedValue::leaf(user.bot_of.is_none()),
         "id" => gid("User", user.id),
         "name" => ResolvedValue::leaf(user.name.as_str()),
         "publicEmail" => ResolvedValue::leaf(""),
         "state" => ResolvedValue::leaf(if active { "active" } else { "blocked" }),
+        "type" => ResolvedValue::leaf(match user.bot_of {
+            Some(_) => "PROJECT_BOT",
+            None => "HUMAN",
+        }),
         "username" => ResolvedValue::leaf(user.username.as_str()),
         "webPath" => ResolvedValue::leaf(format!("/{}", user.username)),
         "webUrl" => ResolvedValue::leaf(format!("{}/{}", view.app.url(), user.username)),

@@ -12,6 +12,22 @@ use crate::{
     store::{ApplicationSettings, Store},
 };
 
+/// Settings that have a newer name beside their own.
+const THROTTLE: [(&str, &str); 3] = [
+    (
+        "throttle_unauthenticated_enabled",
+        "throttle_unauthenticated_web_enabled",
+    ),
+    (
+        "throttle_unauthenticated_period_in_seconds",
+        "throttle_unauthenticated_web_period_in_seconds",
+    ),
+    (
+        "throttle_unauthenticated_requests_per_period",
+        "throttle_unauthenticated_web_requests_per_period",
+    ),
+];
+
 pub fn routes() -> Router<App> {
     Router::new().route("/application/settings", get(show).put(update))
 }
@@ -34,6 +50,10 @@ fn shown(store: &Store) -> Value {
         .get("password_authentication_enabled_for_web")
         .cloned()
         .unwrap_or_default();
+    for (name, newer) in THROTTLE {
+        let value = entity.get(name).cloned().unwrap_or_default();
+        entity.insert(newer.to_owned(), value);
+    }
     entity.insert("password_authentication_enabled".to_owned(), web.clone());
     entity.insert("signin_enabled".to_owned(), web);
     Value::Object(entity)
@@ -42,7 +62,13 @@ fn shown(store: &Store) -> Value {
 async fn update(call: Call) -> ApiResult {
     call.app.write(|store| {
         call.authenticate_admin(store)?;
-        let mut values = settings::parse(INSTANCE, &call.params, At::Update)?;
+        let mut params = call.params.clone();
+        for (name, newer) in THROTTLE {
+            if let Some(value) = params.get(newer).cloned() {
+                params.set(name, value);
+            }
+        }
+        let mut values = settings::parse(INSTANCE, &params, At::Update)?;
         if let Some(level) = values.get("default_branch_protection").and_then(Value::as_i64) {
             values.insert(
                 "default_branch_protection_defaults".to_owned(),

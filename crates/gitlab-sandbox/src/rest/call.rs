@@ -128,17 +128,17 @@ impl Call {
     }
 
     /// The user who sends the call, if any.
-    pub fn user<'a>(&self, store: &'a Store) -> Option<&'a User> {
-        self.identity.user.and_then(|id| store.users.get(id))
+    pub fn user<'a>(&'a self, store: &'a Store) -> Option<&'a User> {
+        self.identity.user_in(store)
     }
 
     /// The user who sends the call; 401 for an anonymous one.
-    pub fn authenticate<'a>(&self, store: &'a Store) -> ApiResult<&'a User> {
+    pub fn authenticate<'a>(&'a self, store: &'a Store) -> ApiResult<&'a User> {
         self.user(store).ok_or_else(ApiError::unauthorized)
     }
 
     /// 401 for an anonymous caller, 403 for one who is not an administrator.
-    pub fn authenticate_admin<'a>(&self, store: &'a Store) -> ApiResult<&'a User> {
+    pub fn authenticate_admin<'a>(&'a self, store: &'a Store) -> ApiResult<&'a User> {
         let user = self.authenticate(store)?;
         if user.admin {
             Ok(user)

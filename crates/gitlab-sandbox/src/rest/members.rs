@@ -251,17 +251,30 @@ fn check(store: &Store, source: Source, user_id: u64, level: i64, expires_at: Op
     if expires_at.is_some_and(|day| day < today()) {
         problems.add("expires_at", "cannot be a date in the past");
     }
+    let is_bot = store
+        .users
+        .get(user_id)
+        .is_some_and(|user| user.bot_of.is_some_and(|home| home != source));
+    if is_bot {
+        problems.add(
+            "user_id",
+            "project bots cannot be added to other groups / projects",
+        );
+    }
     let above = match source {
         Source::Group(id) => store.groups.get(id).and_then(|group| group.parent_id),
         Source::Project(id) => store.projects.get(id).map(|project| project.namespace_id),
     };
-    let mut ancestors = above.into_iter().flat_map(|id| store.ancestry(id));
-    let inherited = ancestors.find_map(|group| {
+    let ancestors = above.into_iter().flat_map(|id| store.ancestry(id));
+    let memberships = ancestors.filter_map(|group| {
         let member = store.members.find(&(Source::Group(group.id), user_id))?;
-        (i64::from(member.access_level) > level).then_some((member.access_level, group))
+        Some((member.access_level, group))
     });
-    if let (Some((role, group)), Some(_)) = (inherited, known) {
-        let (role, group) = (role_name(role), store.full_name(group));
+    let inherited = memberships
+        .max_by_key(|(role, _)| *role)
+        .filter(|(role, _)| i64::from(*role) > level);
+    if let Some((role, group)) = inherited {
+        let (role, group) = (role_name(role), &group.name);
         let problem =
             format!("should be greater than or equal to {role} inherited membership from group {group}");
         problems.add("access_level", problem);
@@ -294,9 +307,10 @@ async fn update(call: Call) -> ApiResult {
             .find(&(source, user_id))
             .ok_or_else(ApiError::record_not_found)?;
         let (id, current) = (member.id, member.access_level);
+        let fixed = is_fixed(store, member);
         let may = rights(store, call.user(store), source);
         let touches_owner = current == OWNER || level == i64::from(OWNER);
-        call.authorize(may.0 && (may.1 || !touches_owner) && !is_last_owner(store, source, user_id))?;
+        call.authorize(may.0 && (may.1 || !touches_owner) && !fixed)?;
         let access_level = check(store, source, user_id, level, expires_at)?;
         store.members.update(id, |member| {
             member.access_level = access_level;
@@ -319,10 +333,11 @@ async fn remove(call: Call) -> ApiResult<Response> {
             .find(&(source, user_id))
             .ok_or_else(ApiError::record_not_found)?;
         let (id, current) = (member.id, member.access_level);
+        let fixed = is_fixed(store, member);
         let may = rights(store, call.user(store), source);
         let own = call.identity.user == Some(user_id);
         let allowed = own || (may.0 && (may.1 || current != OWNER));
-        call.authorize(allowed && !is_last_owner(store, source, user_id))?;
+        call.authorize(allowed && !fixed)?;
         store.members.remove(id);
         if let (Source::Group(group), false) = (source, keep_below) {
             remove_below(store, group, user_id);
@@ -331,20 +346,25 @@ async fn remove(call: Call) -> ApiResult<Response> {
     })
 }
 
-/// A top-level group keeps an owner, and a user's own project its user.
-fn is_last_owner(store: &Store, source: Source, user_id: u64) -> bool {
-    match source {
+/// Whether nobody may change or remove the membership: of a bot, of a group's last owner, or of the user whose own
+/// project it is.
+fn is_fixed(store: &Store, member: &Member) -> bool {
+    let is_bot = |id: u64| store.users.get(id).is_some_and(|user| user.bot_of.is_some());
+    if is_bot(member.user_id) {
+        return true;
+    }
+    match member.source {
         Source::Project(id) => {
             let namespace = store.projects.get(id).map(|project| project.namespace_id);
-            store.users.get(user_id).map(|user| user.namespace_id) == namespace
+            store.users.get(member.user_id).map(|user| user.namespace_id) == namespace
         }
+        // Owners of the groups above count for a group that has any.
         Source::Group(id) => {
-            let owners: Vec<u64> = with_inherited(store, Source::Group(id))
-                .iter()
-                .filter(|member| member.access_level == OWNER)
-                .map(|member| member.user_id)
-                .collect();
-            owners == [user_id]
+            let mut others = store
+                .ancestry(id)
+                .flat_map(|group| store.members.children(Source::Group(group.id)))
+                .filter(|other| other.id != member.id && other.access_level == OWNER);
+            member.access_level == OWNER && others.all(|other| is_bot(other.user_id))
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The REST API: one file per room of GitLab's `lib/api`, and what every call goes through.
 
+mod access_tokens;
 mod application_settings;
 mod call;
 mod deploy_keys;
 mod group_lifecycle;
 mod group_lists;
 mod groups;
+mod license;
 mod members;
 mod namespaces;
+mod personal_access_tokens;
 mod project_lifecycle;
 mod project_lists;
 mod project_settings;
@@ -36,6 +39,8 @@ pub fn router(app: App) -> Router {
         .route("/version", get(version::version))
         .route("/metadata", get(version::metadata))
         .merge(users::routes())
+        .merge(personal_access_tokens::routes())
+        .merge(access_tokens::routes())
         .merge(namespaces::routes())
         .merge(groups::routes())
         .merge(group_lifecycle::routes())
@@ -49,6 +54,7 @@ pub fn router(app: App) -> Router {
         .merge(deploy_keys::routes())
         .merge(repository::routes())
         .merge(application_settings::routes())
+        .merge(license::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown);
     Router::new()

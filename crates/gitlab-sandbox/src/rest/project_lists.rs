@@ -178,7 +178,7 @@ struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn parse(call: &Call, store: &'a Store) -> ApiResult<Self> {
+    fn parse(call: &'a Call, store: &'a Store) -> ApiResult<Self> {
         let params = &call.params;
         let user = call.user(store);
         let words = |text: String| {

@@ -1,60 +1,42 @@
-//! `/user`, `/users` and personal access tokens.
+//! `/user` and `/users`.
 
 use axum::{
     Router,
     http::StatusCode,
-    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use jiff::{Timestamp, ToSpan};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::Value;
 
 use super::Call;
 use crate::{
     app::App,
-    auth::today,
+    entities::View,
     error::{ApiError, ApiResult},
     naming::Problems,
     paging::{ok, paginate},
-    secret,
-    store::{PersonalAccessToken, Sequence, Store, User, UserState},
+    store::{Sequence, Store, User, UserState},
 };
-
-/// Scopes that a token can have.
-const SCOPES: &[&str] = &[
-    "api",
-    "read_user",
-    "read_api",
-    "read_repository",
-    "write_repository",
-    "read_registry",
-    "write_registry",
-    "sudo",
-    "admin_mode",
-    "create_runner",
-    "manage_runner",
-    "ai_features",
-    "k8s_proxy",
-    "self_rotate",
-    "read_service_ping",
-];
 
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/user", get(current))
         .route("/users", get(list).post(create))
         .route("/users/{id}", get(show))
-        .route("/users/{id}/personal_access_tokens", post(create_token))
-        .route("/personal_access_tokens", get(tokens))
-        .route("/personal_access_tokens/self", get(own_token).delete(revoke_own))
-        .route("/personal_access_tokens/{id}", get(token).delete(revoke))
-        .route("/personal_access_tokens/{id}/rotate", post(rotate))
+        .route("/users/{id}/block", post(block))
+        .route("/users/{id}/unblock", post(unblock))
 }
 
 async fn current(call: Call) -> ApiResult {
     let store = call.app.read();
-    let user = call.authenticate(&store)?;
-    ok(StatusCode::OK, call.view(&store).user_public(user))
+    let id = call.authenticate(&store)?.id;
+    let user = find(&store, &id.to_string())?;
+    // Whether they are an administrator shows even where their token gives them no such powers.
+    let view = View {
+        user: Some(user),
+        ..call.view(&store)
+    };
+    ok(StatusCode::OK, view.user_public(user))
 }
 
 async fn list(call: Call) -> ApiResult {
@@ -69,6 +51,8 @@ async fn list(call: Call) -> ApiResult {
     }
     let active = call.params.flag("active", false)?;
     let blocked = call.params.flag("blocked", false)?;
+    let humans = call.params.flag("humans", false)?;
+    let without_bots = call.params.flag("without_project_bots", false)?;
     let users: Vec<&User> = store
         .users
         .iter()
@@ -87,6 +71,7 @@ async fn list(call: Call) -> ApiResult {
         })
         .filter(|user| !active || user.state == UserState::Active)
         .filter(|user| !blocked || user.state == UserState::Blocked)
+        .filter(|user| !(humans || without_bots) || user.bot_of.is_none())
         .collect();
     let view = call.view(&store);
     let admin = viewer.is_some_and(|user| user.admin);
@@ -115,7 +100,7 @@ async fn show(call: Call) -> ApiResult {
 }
 
 /// The user with this id.
-fn find<'a>(store: &'a Store, id: &str) -> ApiResult<&'a User> {
+pub fn find<'a>(store: &'a Store, id: &str) -> ApiResult<&'a User> {
     let id = id.parse().map_err(|_| ApiError::parameter("id is invalid"))?;
     store.users.get(id).ok_or_else(|| ApiError::not_found("User"))
 }
@@ -157,6 +142,7 @@ async fn create(call: Call) -> ApiResult {
             projects_limit: call.params.id("projects_limit")?.unwrap_or(100_000),
             external: call.params.flag("external", false)?,
             private_profile: call.params.flag("private_profile", false)?,
+            bot_of: None,
             created_at: Timestamp::now(),
         };
         let id = user.id;
@@ -166,143 +152,29 @@ async fn create(call: Call) -> ApiResult {
     })
 }
 
-async fn create_token(call: Call) -> ApiResult {
+async fn block(call: Call) -> ApiResult {
+    set_state(&call, UserState::Blocked)
+}
+
+async fn unblock(call: Call) -> ApiResult {
+    set_state(&call, UserState::Active)
+}
+
+/// Answers whether this changed anything.
+fn set_state(call: &Call, state: UserState) -> ApiResult {
     call.app.write(|store| {
-        call.authenticate_admin(store)?;
-        let user_id = find(store, call.id())?.id;
-        call.params.require(&["name", "scopes"])?;
-        let scopes = call.params.strings("scopes")?.unwrap_or_default();
-        if scopes.iter().any(|scope| !SCOPES.contains(&scope.as_str())) {
-            return Err(crate::params::invalid_value("scopes"));
+        let admin = call.authenticate_admin(store)?.id;
+        let user = find(store, call.id())?;
+        let (id, changes) = (user.id, user.state != state);
+        if id == admin && state == UserState::Blocked {
+            let reason = "The API initiating user cannot be blocked by the API";
+            return Err(ApiError::forbidden_because(reason));
         }
-        let secret = secret::token("glpat-");
-        let token = PersonalAccessToken {
-            id: store.tokens.next_id(),
-            user_id,
-            name: call.params.string("name")?.unwrap_or_default(),
-            description: call.params.string("description")?,
-            scopes,
-            digest: secret::digest(&secret),
-            revoked: false,
-            expires_at: Some(
-                call.params
-                    .date("expires_at")?
-                    .unwrap_or_else(|| today().saturating_add(365.days())),
-            ),
-            last_used_at: None,
-            created_at: Timestamp::now(),
+        store.users.update(id, |user| user.state = state);
+        let answer = match (state, changes) {
+            (UserState::Blocked, false) => Value::Null,
+            (_, changes) => Value::Bool(changes),
         };
-        let shown = with_secret(call.view(store).token(&token), &secret);
-        store.tokens.insert(token);
-        ok(StatusCode::CREATED, shown)
-    })
-}
-
-fn with_secret(mut token: Value, secret: &str) -> Value {
-    token["token"] = json!(secret);
-    token
-}
-
-async fn tokens(call: Call) -> ApiResult {
-    let store = call.app.read();
-    let user = call.authenticate(&store)?;
-    let of = call.params.id("user_id")?;
-    if !user.admin && of.is_some_and(|id| id != user.id) {
-        return Err(ApiError::unauthorized());
-    }
-    let search = call.params.string("search")?;
-    let revoked = call.params.boolean("revoked")?;
-    let state = call.params.one_of("state", &["active", "inactive"])?;
-    let active =
-        |token: &PersonalAccessToken| !token.revoked && token.expires_at.is_none_or(|day| day > today());
-    let tokens: Vec<_> = store
-        .tokens
-        .iter()
-        .filter(|token| of.map_or(user.admin || token.user_id == user.id, |id| token.user_id == id))
-        .filter(|token| search.as_ref().is_none_or(|text| token.name.contains(text)))
-        .filter(|token| revoked.is_none_or(|revoked| token.revoked == revoked))
-        .filter(|token| {
-            state
-                .as_deref()
-                .is_none_or(|state| active(token) == (state == "active"))
-        })
-        .collect();
-    let view = call.view(&store);
-    paginate(&call, tokens, |token| view.token(token))
-}
-
-async fn own_token(call: Call) -> ApiResult {
-    let store = call.app.read();
-    call.authenticate(&store)?;
-    let token = call
-        .identity
-        .token
-        .and_then(|id| store.tokens.get(id))
-        .ok_or_else(ApiError::unauthorized)?;
-    ok(StatusCode::OK, call.view(&store).token(token))
-}
-
-async fn token(call: Call) -> ApiResult {
-    let store = call.app.read();
-    let token = find_token(&call, &store)?;
-    ok(StatusCode::OK, call.view(&store).token(token))
-}
-
-/// The token that `:id` names: one's own, or any for an administrator.
-fn find_token<'a>(call: &Call, store: &'a Store) -> ApiResult<&'a PersonalAccessToken> {
-    let user = call.authenticate(store)?;
-    let id = if call.id() == "self" {
-        call.identity.token
-    } else {
-        call.id().parse().ok()
-    };
-    let token = id
-        .and_then(|id| store.tokens.get(id))
-        .filter(|token| user.admin || token.user_id == user.id);
-    let missing = || {
-        if user.admin {
-            ApiError::message(StatusCode::NOT_FOUND, "404 Not Found")
-        } else {
-            ApiError::unauthorized()
-        }
-    };
-    token.ok_or_else(missing)
-}
-
-async fn revoke(call: Call) -> ApiResult {
-    call.app.write(|store| {
-        let id = find_token(&call, store)?.id;
-        store.tokens.update(id, |token| token.revoked = true);
-        Ok(StatusCode::NO_CONTENT.into_response())
-    })
-}
-
-async fn revoke_own(mut call: Call) -> ApiResult<Response> {
-    call.params.set("id", "self");
-    revoke(call).await
-}
-
-/// The old token dies at once; the new one lasts a week unless told otherwise.
-async fn rotate(call: Call) -> ApiResult {
-    call.app.write(|store| {
-        let token = find_token(&call, store)?;
-        if token.revoked {
-            return Err(ApiError::bad_request("token already revoked"));
-        }
-        let secret = secret::token("glpat-");
-        let mut new = token.clone();
-        let old = token.id;
-        new.id = store.tokens.next_id();
-        new.digest = secret::digest(&secret);
-        new.expires_at = Some(
-            call.params
-                .date("expires_at")?
-                .unwrap_or_else(|| today().saturating_add(7.days())),
-        );
-        new.created_at = Timestamp::now();
-        store.tokens.update(old, |token| token.revoked = true);
-        let shown = with_secret(call.view(store).token(&new), &secret);
-        store.tokens.insert(new);
-        ok(StatusCode::OK, shown)
+        ok(StatusCode::CREATED, answer)
     })
 }

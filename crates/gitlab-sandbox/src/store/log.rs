@@ -105,6 +105,7 @@ mod tests {
             projects_limit: 1,
             external: false,
             private_profile: false,
+            bot_of: None,
             created_at: Timestamp::now(),
         });
         id

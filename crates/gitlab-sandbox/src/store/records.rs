@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::table::Record;
+use crate::auth::today;
 
 macro_rules! record {
     ($type:ty, $table:literal, |$row:ident| $parent:ty = $parent_of:expr, $key:ty = $key_of:expr) => {
@@ -73,6 +74,8 @@ pub struct User {
     pub projects_limit: u64,
     pub external: bool,
     pub private_profile: bool,
+    /// The project or group of the access token whose bot this is.
+    pub bot_of: Option<Source>,
     pub created_at: Timestamp,
 }
 record!(User, "users", |row| () = (), String = row.username.to_lowercase());
@@ -183,6 +186,16 @@ record!(
     |row| u64 = row.user_id,
     String = row.digest.clone()
 );
+
+impl PersonalAccessToken {
+    pub fn is_expired(&self) -> bool {
+        self.expires_at.is_some_and(|day| day <= today())
+    }
+
+    pub fn is_active(&self) -> bool {
+        !self.revoked && !self.is_expired()
+    }
+}
 
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ProtectedBranch {
