@@ -201,6 +201,11 @@ impl<H: Holder> super::Kind for In<H> {
         )
     }
 
+    /// A group is never without an owner, not even in passing.
+    fn first(fields: &Fields) -> bool {
+        fields.get("access_level").and_then(Role::of) == Some(Role::Owner)
+    }
+
     async fn observe(cx: &Reader, scope: &Scope) -> Result<Observed, Error> {
         observe::observe::<H>(cx, scope).await
     }
@@ -258,29 +263,60 @@ fn request(fields: &Fields) -> Value {
     body
 }
 
+/// Adds a member.
 async fn create(cx: &Context, members: &str, username: &str, fields: &Fields) -> Result<Value, Error> {
-    let mut body = request(fields);
-    if fields.get("expires_at").is_some_and(|day| day == "") {
-        body["expires_at"].take();
-    }
-    body["username"] = username.into();
-    match cx.writer.post(members, body.clone()).await {
-        // GitLab makes the acting user a member of what they make; who else is there was put there by somebody.
-        Err(error) if error.kind() == Fault::Conflict => {
-            let me: Value = cx.writer.reader().get("/user", &[]).await?;
-            let is_me = me["username"]
-                .as_str()
-                .is_some_and(|name| name.eq_ignore_ascii_case(username));
-            match is_me {
-                true => Ok(cx
-                    .writer
-                    .put(&format!("{members}/{}", me["id"]), request(fields))
-                    .await?),
-                false => Err(error.into()),
-            }
+    let add = |by: &str, who: Value| {
+        let mut fields = fields.clone();
+        fields.retain(|_, value| value != "");
+        let mut body = request(&fields);
+        body[by] = who;
+        cx.writer.post(members, body)
+    };
+    match add("username", username.into()).await {
+        Err(error) if error.kind() == Fault::Conflict => match acting(cx, members, username).await? {
+            Some(there) if observe::applied("", &there).value == with_defaults(fields) => Ok(there),
+            Some(there) => Ok(cx
+                .writer
+                .put(&format!("{members}/{}", there["id"]), request(fields))
+                .await?),
+            None => Err(error.into()),
+        },
+        // An older GitLab takes ids alone.
+        Err(error) if error.kind() == Fault::Invalid && error.to_string().contains("user_id") => {
+            let found: Value = cx
+                .writer
+                .reader()
+                .get("/users", &[("username", username)])
+                .await?;
+            Ok(add("user_id", found[0]["id"].clone()).await?)
         }
         created => Ok(created?),
     }
+}
+
+/// The membership that is there, if it is the acting user's: GitLab makes them a member of what they make. Who else is
+/// there was put there by somebody.
+async fn acting(cx: &Context, members: &str, username: &str) -> Result<Option<Value>, Error> {
+    let me: Value = cx.writer.reader().get("/user", &[]).await?;
+    let is_me = me["username"]
+        .as_str()
+        .is_some_and(|name| name.eq_ignore_ascii_case(username));
+    match is_me {
+        true => Ok(Some(
+            cx.writer
+                .reader()
+                .get(&format!("{members}/{}", me["id"]), &[])
+                .await?,
+        )),
+        false => Ok(None),
+    }
+}
+
+/// What a new member is with these fields.
+fn with_defaults(fields: &Fields) -> Fields {
+    let mut fields = fields.clone();
+    fields.entry("expires_at").or_insert_with(|| "".into());
+    fields
 }
 
 #[cfg(test)]

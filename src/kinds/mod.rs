@@ -98,6 +98,11 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
         None
     }
 
+    /// Whether a resource with these fields has to stand before anything else in its collection is touched.
+    fn first(_fields: &Fields) -> bool {
+        false
+    }
+
     /// Whether a change waits until what lives in the resource is as it should be.
     fn last(_change: &Change) -> bool {
         false
@@ -265,6 +270,7 @@ impl Entry {
                 impact: K::impact,
                 among: K::among,
                 leaves: K::leaves,
+                first: K::first,
                 last: K::last,
                 spreads: K::spreads,
                 fits: K::fits,

@@ -108,8 +108,8 @@ fn judge(operation: &Operation, exchange: &Exchange) -> Vec<String> {
             Some(schema) => problems.extend(not_in_enum(name, value, schema)),
         }
     }
-    // Every operation answers these, whether it says so or not; 301 is for what has moved.
-    let common = [301, 400, 401, 403, 404, 429];
+    // Every operation answers these, whether it says so or not; 301 is for what has moved, 409 for what is there already.
+    let common = [301, 400, 401, 403, 404, 409, 429];
     if !operation.has_status(exchange.status) && !common.contains(&exchange.status) {
         problems.push(format!("the answer has status {}", exchange.status));
     }

@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         members_of_many_repos_are_read_together,
         more_than_a_page_of_members_is_read_whole,
         without_graphql_members_are_read_by_rest,
+        an_older_gitlab_is_told_ids,
     ]
 }
 
@@ -129,9 +130,12 @@ fn who_is_unknown_is_told_with_the_line_before_anything_is_written() {
 
 fn the_maker_of_a_group_gets_the_role_declared() {
     let forge = forge(&["alice"]);
-    forge.config("groups: {team: {members: {alice: owner, root: maintainer}}}\n");
+    forge.config(
+        "groups: {team: {members: {alice: owner, root: maintainer}}, crew: {members: {root: owner}}}\n",
+    );
     forge.run(&["apply", "--yes"]).exits(0);
     assert!(is(&members(&forge, MEMBERS), &[("alice", 50), ("root", 40)]));
+    assert!(is(&members(&forge, "groups/crew/members"), &[("root", 50)]));
     forge.expect_converged();
 }
 
@@ -145,7 +149,8 @@ fn an_exact_group_keeps_bots_the_acting_user_and_its_last_owner() {
             .unwrap();
         forge.member("team", id, level);
     }
-    let bot = json!({"name": "ci", "scopes": ["read_api"], "access_level": 30, "expires_at": "2099-01-31"});
+    let next_month = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 30);
+    let bot = json!({"name": "ci", "scopes": ["read_api"], "access_level": 30, "expires_at": next_month.to_string()[..10]});
     forge.admin.post("groups/team/access_tokens", bot.clone());
     forge.admin.post("projects/team%2Fapi/access_tokens", bot);
     let exact = |members: &str| {
@@ -303,5 +308,14 @@ fn without_graphql_members_are_read_by_rest() {
     forge.run(&["apply", "--yes"]).exits(0);
     let error = json!({"message": "Field 'projectMembers' doesn't exist on type 'Project'"});
     forge.arm(json!({"path": "^/api/graphql$", "status": 200, "body": {"errors": [error]}}));
+    forge.expect_converged();
+}
+
+fn an_older_gitlab_is_told_ids() {
+    let forge = forge(&["alice"]);
+    forge.config("groups: {team: {members: {alice: owner}}}\n");
+    let body = json!({"error": "user_id is missing"});
+    forge.arm(json!({"methods": "write", "path": "/members$", "nth": 1, "status": 400, "body": body}));
+    forge.run(&["apply", "--yes"]).exits(0);
     forge.expect_converged();
 }

@@ -55,6 +55,7 @@ impl Planner<'_> {
                     .push(n);
             }
         }
+        let first_by_collection = self.first_by_collection();
         let mut after = vec![Vec::new(); steps.len()];
         for (n, step) in steps.iter().enumerate() {
             let removes = step.action == Action::Delete;
@@ -77,6 +78,9 @@ impl Planner<'_> {
                     .filter(|&&other| steps[other].action == Action::Delete)
                     .for_each(|&other| after[other].push(n));
             }
+            let first = first_by_collection.get(&(step.address.kind.as_str(), &step.address.key.path));
+            let first = first.filter(|first| !first.contains(&n)).into_iter().flatten();
+            after[n].extend(first.filter(|&&other| steps[other].address != step.address));
             if removes && step.address.key.name.is_some() {
                 // Nothing in a collection goes before what is to stay there stands.
                 let kept = kept_by_collection.get(&(step.address.kind.as_str(), &step.address.key.path));
@@ -84,6 +88,24 @@ impl Planner<'_> {
             }
         }
         after
+    }
+
+    /// For each collection, the steps that come before all others in it.
+    fn first_by_collection(&self) -> HashMap<(&str, &Path), Vec<usize>> {
+        let mut first: HashMap<(&str, &Path), Vec<usize>> = HashMap::new();
+        for (n, step) in self.plan.steps.iter().enumerate() {
+            let makes = matches!(step.action, Action::Create | Action::Update | Action::Adopt);
+            let rules = self
+                .rules(&step.address)
+                .filter(|_| makes && step.address.key.name.is_some());
+            if rules.is_some_and(|rules| (rules.first)(&step.value)) {
+                first
+                    .entry((&step.address.kind, &step.address.key.path))
+                    .or_default()
+                    .push(n);
+            }
+        }
+        first
     }
 
     /// Marks the steps that cannot be done.

@@ -31,6 +31,7 @@ const BOX: Rules = Rules {
     },
     among: |_| Impact::Neutral,
     leaves: |_, _| None,
+    first: |_| false,
     last: |change| change.field == "sealed" && change.after == Some(json!(true)),
     spreads: |_| false,
     fits: |_, _| None,
@@ -65,6 +66,7 @@ const THING: Rules = Rules {
         let kept = left.iter().any(|fields| fields.contains_key("keeper"));
         (!kept && left.iter().any(|fields| fields.contains_key("kept"))).then_some("nobody would keep it")
     },
+    first: |fields| fields.contains_key("keeper"),
     last: |_| false,
     spreads: |_| false,
     fits: |fields, outer| {
