@@ -158,6 +158,19 @@ class PythonGitlab(SandboxCase):
         bob.unblock()
         bobs.auth()
 
+    def test_groups_and_projects_are_shared(self):
+        home, foreign = self.group("home"), self.group("foreign")
+        project = self.project("shared", namespace_id=home.id)
+        dora, doras = self.user("dora")
+        foreign.members.create({"user_id": dora.id, "access_level": AccessLevel.OWNER})
+        for shared, all_of in ((project, doras.projects), (home, doras.groups)):
+            shared.share(foreign.id, AccessLevel.DEVELOPER)
+            self.assertEqual(all_of.get(shared.id).shared_with_groups[0]["group_full_path"], "foreign")
+            self.assertEqual(shared.members_all.get(dora.id).access_level, AccessLevel.DEVELOPER)
+            self.refuses(404, shared.members.get, dora.id)
+            shared.unshare(foreign.id)
+            self.refuses(404, all_of.get, shared.id)
+
     def test_access_tokens_bring_bots(self):
         group = self.group("robots")
         project = self.project("robots", namespace_id=group.id)

@@ -1,6 +1,6 @@
 //! What a user may do, by role: the part of GitLab's policies that the served routes ask.
 
-use crate::store::{Group, Project, Source, Store, User, Visibility};
+use crate::store::{Group, GroupLink, Project, Source, Store, User, Visibility};
 
 pub const GUEST: u8 = 10;
 pub const REPORTER: u8 = 20;
@@ -158,17 +158,31 @@ impl Store {
         if user.namespace_id == project.namespace_id {
             return OWNER;
         }
+        let shared = self
+            .links(Source::Project(project.id))
+            .map(|link| self.group_role(Some(user), link.group_id).min(link.access_level));
         self.membership(Source::Project(project.id), user.id)
             .max(self.group_role(Some(user), project.namespace_id))
+            .max(shared.max().unwrap_or(0))
     }
 
-    /// The highest role in the group, direct or inherited; 0 for none.
+    /// The highest role in the group: direct, inherited, or as a member of a group that it is shared with; 0 for none.
     pub fn group_role(&self, user: Option<&User>, group_id: u64) -> u8 {
         let Some(user) = user else { return 0 };
-        self.ancestry(group_id)
-            .map(|group| self.membership(Source::Group(group.id), user.id))
-            .max()
-            .unwrap_or(0)
+        let member_of = |group_id: u64| self.membership(Source::Group(group_id), user.id);
+        let role = |group: &Group| {
+            let shared = self
+                .links(Source::Group(group.id))
+                .map(|link| member_of(link.group_id).min(link.access_level));
+            shared.max().unwrap_or(0).max(member_of(group.id))
+        };
+        self.ancestry(group_id).map(role).max().unwrap_or(0)
+    }
+
+    /// The groups that something is shared with, while that lasts.
+    pub fn links(&self, source: Source) -> impl Iterator<Item = &GroupLink> {
+        let lasts = |link: &&GroupLink| link.expires_at.is_none_or(|day| day > crate::auth::today());
+        self.group_links.children(source).filter(lasts)
     }
 
     /// The role given directly in one group or project; 0 for none or expired.

@@ -154,6 +154,12 @@ async fn scenario(edition: Edition) -> String {
     )
     .await;
     access_tokens(client, &[&format!("projects/{id}"), &format!("groups/{group}")]).await;
+    let guests = lab.group("guests", json!({})).await;
+    for shared in [format!("projects/{id}"), format!("groups/{group}")] {
+        let share = json!({ "group_id": guests, "group_access": 30 });
+        client.post(&format!("{shared}/share"), share).await.expect(201);
+        client.get(&format!("{shared}/invited_groups")).await.expect(200);
+    }
     for path in ["archive", "unarchive"] {
         client
             .post(&format!("projects/{id}/{path}"), json!({}))
@@ -476,6 +482,8 @@ const ENTITIES: &[(&str, &[&str])] = &[
         "/api/v4/groups/{id}/access_tokens/{token_id}/rotate",
         &["APIEntitiesResourceAccessTokenWithToken"],
     ),
+    ("/api/v4/projects/{id}/share", &["APIEntitiesProjectGroupLink"]),
+    ("/api/v4/groups/{id}/share", &["APIEntitiesGroupDetail"]),
     ("/api/v4/license", &["APIEntitiesGitlabLicenseWithActiveUsers"]),
 ];
 

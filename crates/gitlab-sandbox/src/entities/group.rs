@@ -6,7 +6,7 @@ use super::{View, members, time};
 use crate::{
     policy::Ability,
     settings::{self, GROUP},
-    store::{Group, Store},
+    store::{Group, GroupLink, Source, Store},
 };
 
 impl Store {
@@ -80,7 +80,8 @@ impl View<'_> {
         let mut entity = members(self.group(group, false));
         let admin = self.store.can(self.user, Ability::AdminGroup, group);
         let root = group.parent_id.is_none();
-        entity.insert("shared_with_groups".to_owned(), json!([]));
+        let shared = self.shared_with(Source::Group(group.id));
+        entity.insert("shared_with_groups".to_owned(), shared);
         if admin {
             entity.insert("runners_token".to_owned(), json!(group.runners_token));
         }
@@ -95,9 +96,42 @@ impl View<'_> {
         }
         if with_projects {
             entity.insert("projects".to_owned(), self.projects_in(group));
-            entity.insert("shared_projects".to_owned(), json!([]));
+            entity.insert("shared_projects".to_owned(), self.projects_shared_with(group));
         }
         Value::Object(entity)
+    }
+
+    /// The groups that something is shared with, of those that the viewer can read.
+    pub fn shared_with(self, source: Source) -> Value {
+        let links = self.store.group_links.children(source);
+        let show = |link: &GroupLink| {
+            let group = self.store.groups.get(link.group_id)?;
+            let readable = self.store.can(self.user, Ability::ReadGroup, group);
+            let shown = json!({
+                "group_id": group.id,
+                "group_name": group.name,
+                "group_full_path": group.full_path,
+                "group_access_level": link.access_level,
+                "expires_at": link.expires_at,
+            });
+            readable.then_some(shown)
+        };
+        links.filter_map(show).collect()
+    }
+
+    /// The projects elsewhere that are shared with the group and that the viewer can read.
+    fn projects_shared_with(self, group: &Group) -> Value {
+        let links = self
+            .store
+            .group_links
+            .iter()
+            .filter(|link| link.group_id == group.id);
+        let projects = links.filter_map(|link| match link.source {
+            Source::Project(id) => self.store.projects.get(id),
+            Source::Group(_) => None,
+        });
+        let readable = projects.filter(|project| self.store.can(self.user, Ability::ReadProject, *project));
+        readable.take(100).map(|project| self.project(project)).collect()
     }
 
     /// The newest hundred projects directly in the group that the viewer can read.

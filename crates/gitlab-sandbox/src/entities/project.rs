@@ -160,7 +160,7 @@ impl View<'_> {
             "open_issues_count": 0,
             "description_html": description_html(project.description.as_deref()),
             "updated_at": time(project.updated_at),
-            "shared_with_groups": [],
+            "shared_with_groups": self.shared_with(Source::Project(project.id)),
         }));
         if let Some(Namespace::User(owner)) = self.store.namespace(project.namespace_id) {
             state.insert("owner".to_owned(), self.user_basic(owner));

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::scalars::parse_global_id;
 use crate::{
     policy::MAINTAINER,
-    store::{AccessLevel, Grantee, Project, Sequence, Store},
+    store::{AccessLevel, Grantee, Project, Sequence, Source, Store},
 };
 
 /// The roles that GitLab takes: no one, Developer, Maintainer, administrators.
@@ -106,8 +106,12 @@ fn check(store: &Store, project: &Project, who: Grantee) -> Result<Grantee, Vec<
         },
         Grantee::User(id) if is_member(id) => None,
         Grantee::User(_) => Some("user is not a member of the project"),
-        // GitLab asks for a group that the project is shared with; the sandbox knows no shares.
-        Grantee::Group(_) => Some("group does not have access to the project"),
+        Grantee::Group(id) => {
+            let shared = store
+                .links(Source::Project(project.id))
+                .any(|link| link.group_id == id);
+            (!shared).then_some("group does not have access to the project")
+        }
     };
     problem.map_or(Ok(who), |problem| Err(vec![problem]))
 }

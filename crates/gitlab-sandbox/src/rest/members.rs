@@ -20,7 +20,7 @@ use crate::{
     paging::{ok, paginate},
     params::coerce_integer,
     policy::{Ability, OWNER},
-    store::{Member, Source, Store, User},
+    store::{Member, Project, Source, Store, User},
 };
 
 pub fn routes() -> Router<App> {
@@ -89,26 +89,64 @@ fn rights(store: &Store, user: Option<&User>, source: Source) -> (bool, bool) {
     }
 }
 
-/// The members here and above, each user once with the highest role.
-fn with_inherited(store: &Store, source: Source) -> Vec<&Member> {
-    let namespace = match source {
-        Source::Group(id) => id,
-        Source::Project(id) => store.projects.get(id).map_or(0, |project| project.namespace_id),
+/// The members here and above and those of groups that these are shared with, each user once, with the role that they
+/// have here.
+fn with_inherited(store: &Store, source: Source) -> Vec<Member> {
+    let mut members = match source {
+        Source::Group(id) => members_of_group(store, id),
+        Source::Project(id) => store
+            .projects
+            .get(id)
+            .map(|project| members_of_project(store, project))
+            .unwrap_or_default(),
     };
-    let above = store
-        .ancestry(namespace)
-        .flat_map(|group| store.members.children(Source::Group(group.id)));
-    let direct = store.members.children(source);
-    let mut best: BTreeMap<u64, &Member> = BTreeMap::new();
-    for member in direct.chain(above) {
-        let known = best.entry(member.user_id).or_insert(member);
+    members.sort_by_key(|member| member.id);
+    members
+}
+
+/// Of several memberships of a user the one with the highest role.
+fn members_of_group(store: &Store, id: u64) -> Vec<Member> {
+    let mut best: BTreeMap<u64, Member> = BTreeMap::new();
+    let mut consider = |member: Member| {
+        let known = best.entry(member.user_id).or_insert_with(|| member.clone());
         if member.access_level > known.access_level {
             *known = member;
         }
+    };
+    for group in store.ancestry(id) {
+        let source = Source::Group(group.id);
+        store.members.children(source).cloned().for_each(&mut consider);
+        for link in store.links(source) {
+            for member in store.members.children(Source::Group(link.group_id)) {
+                let access_level = member.access_level.min(link.access_level);
+                consider(Member {
+                    access_level,
+                    ..member.clone()
+                });
+            }
+        }
     }
-    let mut members: Vec<_> = best.into_values().collect();
-    members.sort_by_key(|member| member.id);
-    members
+    best.into_values().collect()
+}
+
+/// Of several memberships of a user the direct one, before the group's, before those of groups it is shared with.
+fn members_of_project(store: &Store, project: &Project) -> Vec<Member> {
+    let source = Source::Project(project.id);
+    let invited = store.links(source).flat_map(|link| store.ancestry(link.group_id));
+    let invited = invited.flat_map(|group| store.members.children(Source::Group(group.id)));
+    let mut first: BTreeMap<u64, Member> = BTreeMap::new();
+    let direct = store.members.children(source).cloned();
+    let of_group = members_of_group(store, project.namespace_id);
+    for member in direct.chain(of_group).chain(invited.cloned()) {
+        first.entry(member.user_id).or_insert(member);
+    }
+    for member in first.values_mut() {
+        let role = store.project_role(store.users.get(member.user_id), project);
+        if role > 0 {
+            member.access_level = role;
+        }
+    }
+    first.into_values().collect()
 }
 
 async fn list(call: Call) -> ApiResult {
@@ -120,7 +158,8 @@ async fn list(call: Call) -> ApiResult {
 async fn list_all(call: Call) -> ApiResult {
     let store = call.app.read();
     let source = call.member_source(&store)?;
-    present(&call, &store, with_inherited(&store, source))
+    let members = with_inherited(&store, source);
+    present(&call, &store, members.iter().collect())
 }
 
 fn present(call: &Call, store: &Store, members: Vec<&Member>) -> ApiResult {
@@ -171,7 +210,7 @@ async fn show_inherited(call: Call) -> ApiResult {
         .into_iter()
         .find(|member| member.user_id == user_id)
         .ok_or_else(ApiError::record_not_found)?;
-    ok(StatusCode::OK, call.view(&store).member(member))
+    ok(StatusCode::OK, call.view(&store).member(&member))
 }
 
 async fn add(call: Call) -> ApiResult {

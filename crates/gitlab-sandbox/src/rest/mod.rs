@@ -17,6 +17,7 @@ mod project_settings;
 mod projects;
 mod protected_branches;
 mod repository;
+mod shares;
 mod users;
 mod variables;
 pub mod version;
@@ -49,6 +50,7 @@ pub fn router(app: App) -> Router {
         .merge(project_lifecycle::routes())
         .merge(project_lists::routes())
         .merge(members::routes())
+        .merge(shares::routes())
         .merge(variables::routes())
         .merge(protected_branches::routes())
         .merge(deploy_keys::routes())

@@ -17,7 +17,7 @@ use crate::{
     params::{Params, coerce_boolean, coerce_integer, invalid, invalid_value},
     policy::Ability,
     settings::PROTECTION_LEVELS,
-    store::{AccessLevel, Grantee, Project, ProtectedBranch, Store},
+    store::{AccessLevel, Grantee, Project, ProtectedBranch, Source, Store},
 };
 
 pub fn routes() -> Router<App> {
@@ -344,7 +344,10 @@ fn refusal(store: &Store, project_id: u64, who: Grantee) -> Option<&'static str>
             _ => Some("user is not a member of the project"),
         },
         Grantee::Group(id) => {
-            let invited = store.ancestry(project.namespace_id).any(|group| group.id == id);
+            let shared = store
+                .links(Source::Project(project_id))
+                .any(|link| link.group_id == id);
+            let invited = shared || store.ancestry(project.namespace_id).any(|group| group.id == id);
             (!invited).then_some("group does not have access to the project")
         }
         Grantee::DeployKey(id) => match store.deploy_keys.get(id) {

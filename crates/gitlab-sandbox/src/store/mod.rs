@@ -25,6 +25,7 @@ pub struct Store {
     pub groups: Table<Group>,
     pub projects: Table<Project>,
     pub members: Table<Member>,
+    pub group_links: Table<GroupLink>,
     pub tokens: Table<PersonalAccessToken>,
     pub protected_branches: Table<ProtectedBranch>,
     pub deploy_keys: Table<DeployKey>,
@@ -37,7 +38,7 @@ pub struct Store {
 /// Calls the same method on every table.
 macro_rules! each_table {
     ($store:ident, $table:ident => $call:expr) => {
-        each_table!(@ $store, $table => $call; users groups projects members tokens protected_branches
+        each_table!(@ $store, $table => $call; users groups projects members group_links tokens protected_branches
             deploy_keys variables redirects settings sequences)
     };
     (@ $store:ident, $table:ident => $call:expr; $($field:ident)*) => {

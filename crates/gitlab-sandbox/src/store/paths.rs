@@ -78,6 +78,7 @@ impl Store {
     /// Removes a project and what belongs to it.
     pub fn remove_project(&mut self, id: u64) {
         self.members.remove_children(Source::Project(id));
+        self.group_links.remove_children(Source::Project(id));
         self.protected_branches.remove_children(id);
         self.deploy_keys.remove_children(id);
         self.variables.remove_children(Some(Source::Project(id)));
@@ -96,6 +97,11 @@ impl Store {
             removed.extend(self.remove_group(child));
         }
         self.members.remove_children(Source::Group(id));
+        self.group_links.remove_children(Source::Group(id));
+        let invitations = self.group_links.iter().filter(|link| link.group_id == id);
+        for link in invitations.map(|link| link.id).collect::<Vec<_>>() {
+            self.group_links.remove(link);
+        }
         self.variables.remove_children(Some(Source::Group(id)));
         self.redirects.remove_children(Source::Group(id));
         self.groups.remove(id);

@@ -166,6 +166,25 @@ record!(
     (Source, u64) = (row.source, row.user_id)
 );
 
+/// A group that a group or project is shared with.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct GroupLink {
+    pub id: u64,
+    /// What is shared.
+    pub source: Source,
+    /// Whose members come with it.
+    pub group_id: u64,
+    /// The most that they may do.
+    pub access_level: u8,
+    pub expires_at: Option<Date>,
+}
+record!(
+    GroupLink,
+    "group_links",
+    |row| Source = row.source,
+    (Source, u64) = (row.source, row.group_id)
+);
+
 #[derive(Clone, Serialize, Deserialize)]
 pub struct PersonalAccessToken {
     pub id: u64,
