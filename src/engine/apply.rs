@@ -367,7 +367,7 @@ impl OneStep {
                     }
                 }
                 Err(KindError::Gitlab(error)) if error.kind() == Kind::Forbidden => {
-                    return Err(error.needs(kind.role).into());
+                    return Err(error.needs(kind.write.to_string()).into());
                 }
                 outcome => return outcome,
             }

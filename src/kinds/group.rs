@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::fields::Normal;
 use super::inventory::{self, full_path, id};
 use super::repo::{Visibility, check_path};
-use super::{Applied, Context, Error, Observed, Scope, Task};
+use super::{Access, Applied, Context, Error, Observed, On, Role, Scope, Task};
 use crate::core::{Action, Address, Change, Fields, Impact, Key};
 use crate::live::gitlab::{Reader, segment};
 
@@ -108,7 +108,8 @@ const UPDATE_ONLY: &[&str] = &["shared_runners_setting", "show_diff_preview_in_e
 
 impl super::Kind for Group {
     const NAME: &'static str = "group";
-    const ROLE: &'static str = "Owner of the group, or of the one it is made in";
+    const READ: Access = Access::new(Role::Guest, On::Group);
+    const WRITE: Access = Access::new(Role::Owner, On::Group);
     const CAN_MOVE: bool = true;
     const PRUNABLE: bool = false;
 

@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Applied, Context, Error, Observed, Scope, Task};
+use super::{Access, Applied, Context, Error, Observed, On, Scope, Task};
 use crate::core::{Action, Address, Among, Change, Fields, Impact, Key, Path};
 use crate::live::gitlab::{Kind as Fault, Reader, segment};
 
@@ -103,8 +103,10 @@ pub trait Holder: Send + Sync + 'static {
     const REST: &'static str;
     /// Its type and its list of members in GraphQL.
     const GRAPHQL: (&'static str, &'static str);
-    /// Who may change its members.
-    const ROLE: &'static str;
+    /// What seeing its members takes.
+    const READ: Access;
+    /// What changing them takes.
+    const WRITE: Access;
 }
 
 /// A group.
@@ -119,7 +121,8 @@ impl Holder for Group {
     const MEMBER: &'static str = "group_member";
     const REST: &'static str = "groups";
     const GRAPHQL: (&'static str, &'static str) = ("Group", "groupMembers");
-    const ROLE: &'static str = "Owner of the group";
+    const READ: Access = Access::new(super::Role::Guest, On::Group);
+    const WRITE: Access = Access::new(super::Role::Owner, On::Group);
 }
 
 impl Holder for Repo {
@@ -127,12 +130,15 @@ impl Holder for Repo {
     const MEMBER: &'static str = "repo_member";
     const REST: &'static str = "projects";
     const GRAPHQL: (&'static str, &'static str) = ("Project", "projectMembers");
-    const ROLE: &'static str = "Maintainer of the repo (Owner for its owners)";
+    const READ: Access = Access::new(super::Role::Guest, On::Repo);
+    const WRITE: Access =
+        Access::new(super::Role::Maintainer, On::Repo).and(super::Role::Owner, "for its owners");
 }
 
 impl<H: Holder> super::Kind for In<H> {
     const NAME: &'static str = H::MEMBER;
-    const ROLE: &'static str = H::ROLE;
+    const READ: Access = H::READ;
+    const WRITE: Access = H::WRITE;
     const SHORTHAND: Option<&'static str> = Some("access_level");
     const POLICY: bool = true;
 

@@ -2,6 +2,7 @@
 //!
 //! A new kind is a file here that implements [`Kind`], and a line in [`TABLE`].
 
+mod access;
 mod fields;
 mod group;
 mod inventory;
@@ -23,6 +24,7 @@ use crate::config::{FieldProblem, Place, Shape};
 use crate::core::{Address, Among, Change, Fields, Impact, Key, Live, Path, Present, Rules, Step};
 use crate::live::gitlab::{self, Reader, Writer};
 
+pub use access::{Access, On, Role};
 pub use inventory::{Extent, Listing, World};
 
 /// Every kind: its type, and where its resources stand in the file.
@@ -51,8 +53,10 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
     const CAN_MOVE: bool = false;
     /// Whether AutoGit may remove one because it is no longer declared.
     const PRUNABLE: bool = true;
-    /// The role that its changes take, for who was refused: "Maintainer of the repo".
-    const ROLE: &'static str;
+    /// What reading it takes.
+    const READ: Access;
+    /// What its changes take.
+    const WRITE: Access;
     /// Fields that matter only when a resource is made.
     const CREATE_ONLY: &'static [&'static str] = &[];
 
@@ -235,8 +239,10 @@ pub struct Entry {
     pub shape: Shape,
     /// What the planner needs to know.
     pub rules: Rules,
-    /// [`Kind::ROLE`].
-    pub role: &'static str,
+    /// [`Kind::READ`].
+    pub read: Access,
+    /// [`Kind::WRITE`].
+    pub write: Access,
     /// [`Kind::SECRETS`].
     pub secrets: &'static [&'static str],
     /// [`Kind::check_secret`].
@@ -279,7 +285,8 @@ impl Entry {
                 create_only: K::CREATE_ONLY,
                 prunable: K::PRUNABLE,
             },
-            role: K::ROLE,
+            read: K::READ,
+            write: K::WRITE,
             secrets: K::SECRETS,
             check_secret: K::check_secret,
             observe: |cx, scope| Box::pin(K::observe(cx, scope)),
@@ -324,7 +331,7 @@ pub fn rules() -> Vec<Rules> {
 mod tests {
     use std::path::Path;
 
-    use super::shapes;
+    use super::{Entry, TABLE, shapes};
     use crate::config;
 
     /// Compares a generated file with what is checked in; `AUTOGIT_BLESS=1` rewrites it.
@@ -352,6 +359,26 @@ mod tests {
     #[test]
     fn the_language_reference_is_current() {
         is_current("docs/language.md", &config::reference(&shapes()));
+    }
+
+    #[test]
+    fn the_permissions_of_the_kinds_are_current() {
+        let mut table =
+            "| Kind | `plan`: scope `read_api` | `apply`: scope `api` |\n|---|---|---|\n".to_owned();
+        for Entry {
+            shape, read, write, ..
+        } in TABLE
+        {
+            table += &format!("| `{}` | {read} | {write} |\n", shape.name);
+        }
+        let file = "docs/gitlab-permissions.md";
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let (before, rest) = text.split_once("<!-- kinds -->\n").unwrap();
+        let (_, after) = rest.split_once("<!-- end of kinds -->\n").unwrap();
+        is_current(
+            file,
+            &format!("{before}<!-- kinds -->\n{table}<!-- end of kinds -->\n{after}"),
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Applied, Context, Error, Observed, Scope, Task};
+use super::{Access, Applied, Context, Error, Observed, On, Role, Scope, Task};
 use crate::config::FieldProblem;
 use crate::core::{Action, Address, Among, Change, Fields, Impact, Key, Present, Reason};
 use crate::live::gitlab::{Kind as Fault, Reader, Writer, segment};
@@ -76,7 +76,8 @@ impl Level {
 
 impl super::Kind for ProtectedBranch {
     const NAME: &'static str = "protected_branch";
-    const ROLE: &'static str = "Maintainer of the repo";
+    const READ: Access = Access::new(Role::Maintainer, On::Repo);
+    const WRITE: Access = Access::new(Role::Maintainer, On::Repo);
 
     fn check_key(key: &Key) -> Result<(), String> {
         let name = key.name();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::fields::Normal;
 use super::inventory::{self, full_path, id};
-use super::{Applied, Context, Error, Observed, Scope, Task};
+use super::{Access, Applied, Context, Error, Observed, On, Role, Scope, Task};
 use crate::config::FieldProblem;
 use crate::core::{Action, Address, Change, Fields, Impact, Key, Path};
 use crate::live::gitlab::{Reader, segment};
@@ -41,8 +41,12 @@ const MAINTAINER_ONLY: &[&str] = &[
 
 impl super::Kind for Repo {
     const NAME: &'static str = "repo";
-    const ROLE: &'static str =
-        "Maintainer of the repo (Owner to move, archive or delete it, or to change who sees it)";
+    const READ: Access =
+        Access::new(Role::Guest, On::Repo).and(Role::Maintainer, "for settings that GitLab hides below that");
+    const WRITE: Access = Access::new(Role::Maintainer, On::Repo).and(
+        Role::Owner,
+        "to move, archive or delete it, or to change who sees it",
+    );
     const CAN_MOVE: bool = true;
     const PRUNABLE: bool = false;
     const CREATE_ONLY: &'static [&'static str] = &["initialize_with_readme"];
