@@ -3,6 +3,7 @@
 mod apply;
 mod complete;
 mod connect;
+mod doctor;
 mod findings;
 mod init;
 mod ledger;
@@ -66,6 +67,7 @@ enum Command {
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
+    Doctor(doctor::Args),
     Ledger(ledger::Args),
     Unlock(unlock::Args),
     Schema(schema::Args),
@@ -82,6 +84,7 @@ pub fn run() -> ExitCode {
         Command::Plan(args) => block_on(args.run(&global)),
         Command::Apply(args) => block_on(args.run(&global)),
         Command::Status(args) => block_on(args.run(&global)),
+        Command::Doctor(args) => block_on(args.run(&global)),
         Command::Ledger(args) => args.run(&global),
         Command::Unlock(args) => args.run(&global),
         Command::Schema(args) => args.run(),

@@ -2,6 +2,7 @@
 
 pub mod apply;
 mod claims;
+pub mod doctor;
 mod observe;
 mod saved;
 pub mod secrets;

@@ -25,39 +25,49 @@ pub struct About {
     pub admin: bool,
 }
 
+/// What `/metadata` says.
+#[derive(Deserialize)]
+pub(super) struct Metadata {
+    pub(super) version: String,
+    #[serde(default)]
+    pub(super) enterprise: bool,
+}
+
+impl Metadata {
+    /// Whether it is older than 17.0.
+    pub(super) fn is_too_old(&self) -> bool {
+        let major = self.version.split('.').next();
+        major
+            .and_then(|major| major.parse::<u32>().ok())
+            .is_some_and(|major| major < 17)
+    }
+}
+
+/// What `/user` says. Of the account: `/users/:id` says what Admin Mode lets this token use of it.
+#[derive(Deserialize)]
+pub(super) struct User {
+    pub(super) id: u64,
+    pub(super) username: String,
+    #[serde(default)]
+    pub(super) is_admin: bool,
+    #[serde(default)]
+    pub(super) can_create_group: bool,
+}
+
 impl About {
     /// Asks GitLab.
     ///
     /// # Errors
     /// When it does not answer, or is older than 17.0.
     pub async fn read(cx: &Reader, url: &str) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Metadata {
-            version: String,
-            #[serde(default)]
-            enterprise: bool,
-        }
-        #[derive(Deserialize)]
-        struct User {
-            id: u64,
-            username: String,
-            #[serde(default)]
-            is_admin: bool,
-        }
         let (metadata, user) =
             futures_util::try_join!(cx.get::<Metadata>("/metadata", &[]), cx.get::<User>("/user", &[]))?;
-        let major = metadata
-            .version
-            .split('.')
-            .next()
-            .and_then(|major| major.parse::<u32>().ok());
-        if major.is_some_and(|major| major < 17) {
+        if metadata.is_too_old() {
             return Err(Error::TooOld {
                 url: url.to_owned(),
                 version: metadata.version,
             });
         }
-        // `/user` tells of the account; `/users/:id` tells it only while admin mode lets this token use it.
         let admin = user.is_admin
             && cx
                 .get::<User>(&format!("/users/{}", user.id), &[])

@@ -86,6 +86,10 @@ fn steady(forge: &Forge, text: &str) -> String {
         .unwrap()
         .replace_all(&text, "N requests")
         .into_owned();
+    let text = regex::Regex::new(r"\d+ of N requests left")
+        .unwrap()
+        .replace_all(&text, "N of N requests left")
+        .into_owned();
     regex::Regex::new(r#""requests": \d+"#)
         .unwrap()
         .replace_all(&text, "\"requests\": 0")
@@ -176,6 +180,7 @@ fn documents_for_programs_keep_their_form() {
     for command in [
         &["apply", "--yes", "--parallelism", "1", "--format", "json"][..],
         &["status", "--format", "json"],
+        &["doctor", "--format", "json"],
         &["ledger", "list", "--format", "json"],
         &["validate", "--format", "json"],
     ] {

@@ -3,6 +3,7 @@
 mod apply;
 mod cli;
 mod contract;
+mod doctor;
 mod faults;
 mod half_moves;
 mod lifecycle;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let trials = [
         apply::trials(),
         cli::trials(),
+        doctor::trials(),
         faults::trials(),
         protection::trials(),
         state::trials(),

@@ -39,7 +39,7 @@ fn no_token_in_any_output_or_file() {
     let forge = Forge::new();
     forge.config(CONFIG);
     let canary = forge.token().to_owned();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 16] = [
         &["validate", "--format", "json"],
         &["plan", "-vvv"],
         &["plan", "--format", "json", "--out", "plan.json"],
@@ -50,6 +50,8 @@ fn no_token_in_any_output_or_file() {
         &["apply", "--yes", "--format", "json", "-vvv"],
         &["ledger", "list", "--format", "json"],
         &["status"],
+        &["doctor", "-vvv"],
+        &["doctor", "--format", "json"],
         &["unlock"],
         &["plan", "--target", "repo.none"],
         &["plan", "--config", "none.yaml"],

@@ -28,20 +28,7 @@ impl Directory {
     /// When the directory cannot be made.
     pub fn open(base: &Path, instance: &str) -> Result<Self, StateError> {
         let instance = instance.trim_end_matches('/');
-        let name: String = instance
-            .split("://")
-            .last()
-            .unwrap_or(instance)
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || c == '.' || c == '-' {
-                    c
-                } else {
-                    '_'
-                }
-            })
-            .collect();
-        let root = base.join(name.trim_matches('_'));
+        let root = place(base, instance);
         let make = DirBuilder::new().recursive(true).mode(0o700).create(&root);
         make.map_err(|error| StateError::Io {
             doing: "make",
@@ -57,6 +44,16 @@ impl Directory {
             })?;
         }
         Ok(Directory {
+            root,
+            instance: instance.to_owned(),
+        })
+    }
+
+    /// The store of `instance` in `base`, if it is there; nothing is made.
+    pub fn find(base: &Path, instance: &str) -> Option<Self> {
+        let instance = instance.trim_end_matches('/');
+        let root = place(base, instance);
+        root.is_dir().then(|| Directory {
             root,
             instance: instance.to_owned(),
         })
@@ -256,6 +253,14 @@ impl Store for Directory {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The folder of an instance's state in `base`.
+fn place(base: &Path, instance: &str) -> PathBuf {
+    let host = instance.split("://").last().unwrap_or(instance);
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let name = host.replace(|c| !plain(c), "_");
+    base.join(name.trim_matches('_'))
 }
 
 /// The ledger's file.

@@ -18,8 +18,8 @@ use super::{Error, Kind, Reader, Retries, tls};
 pub struct Settings {
     /// The instance's base URL, with its relative path if it has one.
     pub url: Url,
-    /// An access token.
-    pub token: SecretString,
+    /// An access token; `None`: ask as nobody.
+    pub token: Option<SecretString>,
     /// A PEM file with certificate authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
     /// For one request, its reply included. Default 30 s.
@@ -35,7 +35,7 @@ impl Settings {
     pub fn new(url: Url, token: SecretString) -> Self {
         Settings {
             url,
-            token,
+            token: Some(token),
             ca_file: None,
             timeout: Duration::from_secs(30),
             parallelism: 10,
@@ -55,7 +55,7 @@ pub struct Counts {
     pub retries: u64,
 }
 
-/// A GitLab instance, reached with one token. Clones share limits and counts.
+/// A GitLab instance, reached with one token or none. Clones share limits and counts.
 #[derive(Clone)]
 pub struct Client(pub(super) Arc<Inner>);
 
@@ -64,7 +64,7 @@ pub(super) struct Inner {
     pub(super) http: reqwest::Client,
     /// The base URL without a slash at its end.
     base: String,
-    pub(super) token: SecretString,
+    pub(super) token: Option<SecretString>,
     pub(super) limits: Limits,
     pub(super) retries: Retries,
     pub(super) tally: Tally,
@@ -86,24 +86,12 @@ impl Client {
     /// [`Kind::Usage`] for a URL or token that cannot be used, [`Kind::Tls`] for a CA file that cannot.
     pub fn connect(settings: Settings) -> Result<Self, Error> {
         let base = base(&settings.url)?;
-        if settings.token.expose_secret().is_empty() {
-            return Err(Error::new(Kind::Usage, "use the token", "it is empty"));
-        }
-        let mut token = HeaderValue::from_str(settings.token.expose_secret()).map_err(|_| {
-            Error::new(
-                Kind::Usage,
-                "use the token",
-                "it holds characters that no token has, such as a line break",
-            )
-        })?;
-        token.set_sensitive(true);
+        let token = settings.token.as_ref().map(header).transpose()?;
+        let token = token.map(|token| (TOKEN.parse().expect("a header's name"), token));
         // Redirects are never followed: they could carry the token elsewhere, and a redirect is not existence.
         let http = reqwest::Client::builder()
             .user_agent(concat!("autogit/", env!("CARGO_PKG_VERSION")))
-            .default_headers(HeaderMap::from_iter([(
-                "private-token".parse().expect("a header's name"),
-                token,
-            )]))
+            .default_headers(HeaderMap::from_iter(token))
             .redirect(reqwest::redirect::Policy::none())
             .timeout(settings.timeout)
             .connect_timeout(settings.timeout.min(Duration::from_secs(10)));
@@ -165,6 +153,21 @@ impl Inner {
     pub(super) fn graphql_url(&self) -> Url {
         Url::parse(&format!("{}/api/graphql", self.base)).expect("the base URL was checked")
     }
+}
+
+/// The header that the token goes in.
+const TOKEN: &str = "private-token";
+
+/// The token as that header's value.
+fn header(token: &SecretString) -> Result<HeaderValue, Error> {
+    let wrong = |why: &str| Error::new(Kind::Usage, "use the token", why);
+    if token.expose_secret().is_empty() {
+        return Err(wrong("it is empty"));
+    }
+    let mut value = HeaderValue::from_str(token.expose_secret())
+        .map_err(|_| wrong("it holds characters that no token has, such as a line break"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The base URL as others are built on it.

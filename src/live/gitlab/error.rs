@@ -62,6 +62,7 @@ struct Details {
     status: Option<u16>,
     ambiguous: bool,
     location: Option<String>,
+    in_words: bool,
     scope: Option<&'static str>,
     needs: Option<String>,
     hint: Option<String>,
@@ -76,6 +77,7 @@ impl Error {
             status: None,
             ambiguous: false,
             location: None,
+            in_words: false,
             scope: None,
             needs: None,
             hint: None,
@@ -94,6 +96,11 @@ impl Error {
 
     pub(super) fn location_is(mut self, location: Option<String>) -> Self {
         self.0.location = location;
+        self
+    }
+
+    pub(super) fn in_words_is(mut self, in_words: bool) -> Self {
+        self.0.in_words = in_words;
         self
     }
 
@@ -130,6 +137,11 @@ impl Error {
     /// GitLab's own words, or the cause, without what was being done.
     pub fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// Whether the refusal came in words, as GitLab's do; that of a proxy before it is a bare status.
+    pub fn is_in_words(&self) -> bool {
+        self.0.in_words
     }
 
     /// Whether a write may have happened all the same: look it up before repeating it.

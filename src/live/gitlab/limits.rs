@@ -25,8 +25,20 @@ struct State {
     windows: HashMap<String, Window>,
 }
 
+/// How much of one limit of GitLab's is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// GitLab's name for it: `throttle_authenticated_api`.
+    pub name: String,
+    /// Requests in a window; `None` where GitLab does not say.
+    pub limit: Option<u64>,
+    /// How many of them are left.
+    pub remaining: u64,
+}
+
 /// What is left of one limit.
 struct Window {
+    limit: Option<u64>,
     remaining: u64,
     /// In seconds since 1970, by GitLab's clock: tells an old window's late reply from a new window.
     reset: i64,
@@ -104,6 +116,7 @@ impl Limits {
             .unwrap_or_default();
         let mut state = self.state();
         let window = Window {
+            limit: number(headers, "ratelimit-limit"),
             remaining,
             reset,
             ends: Instant::now() + left,
@@ -116,6 +129,22 @@ impl Limits {
                 state.windows.insert(name.to_owned(), window);
             }
         }
+    }
+
+    /// The limits that GitLab has told of, and whose windows last.
+    pub(super) fn told(&self) -> Vec<RateLimit> {
+        let state = self.state();
+        let mut told: Vec<_> = state
+            .windows
+            .iter()
+            .map(|(name, window)| RateLimit {
+                name: name.clone(),
+                limit: window.limit,
+                remaining: window.remaining,
+            })
+            .collect();
+        told.sort_by(|a, b| a.name.cmp(&b.name));
+        told
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

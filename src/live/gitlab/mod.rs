@@ -16,11 +16,12 @@ mod tls;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use client::{Client, Counts, Settings};
 pub use error::{Error, GraphQlRefusal, Kind};
 pub use graphql::{Connection, PageInfo};
+pub use limits::RateLimit;
 pub use paging::Page;
 pub use reader::Reader;
 pub use retry::Retries;

@@ -57,6 +57,14 @@ impl Inner {
         self.page(url, format!("GET {path}")).await
     }
 
+    /// How many things the list at `path` holds.
+    pub(super) async fn count(&self, path: &str, query: &[(&str, &str)]) -> Result<Option<u64>, Error> {
+        let mut url = self.rest_url(path, query)?;
+        url.query_pairs_mut().append_pair("per_page", "1");
+        let page = self.page::<serde::de::IgnoredAny>(url, format!("GET {path}"));
+        Ok(page.await?.total)
+    }
+
     /// All items of the list that `page` begins. A list that changes meanwhile is read a second time.
     pub(super) async fn rest<T: DeserializeOwned>(&self, page: Page<T>) -> Result<Vec<T>, Error> {
         let (url, subject) = (page.url.clone(), page.subject.clone());

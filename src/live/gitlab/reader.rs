@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::client::Inner;
 use super::request::{Call, Repeat};
-use super::{Error, Kind, Page, graphql};
+use super::{Error, Kind, Page, RateLimit, graphql};
 
 /// Reads from GitLab, and has no way to write. Clones share what [`Reader::memo`] remembers.
 ///
@@ -126,6 +126,16 @@ impl Reader {
             memo.get_or_try_init(|| async { Ok(Arc::new(fetch.await?) as Arc<dyn Any + Send + Sync>) });
         let value = value.await?.clone();
         Ok(value.downcast().expect("the type is part of the key"))
+    }
+
+    /// How many things a list holds, without reading them; `None` where GitLab does not count: above 10,000.
+    pub async fn count(&self, path: &str, query: &[(&str, &str)]) -> Result<Option<u64>, Error> {
+        self.inner.count(path, query).await
+    }
+
+    /// The rate limits that GitLab has told of.
+    pub fn rate_limits(&self) -> Vec<RateLimit> {
+        self.inner.limits.told()
     }
 
     /// GitLab's clock, as of its last reply.

@@ -43,8 +43,8 @@ pub(super) fn masked(value: &Value) -> Value {
 }
 
 /// `reply` without `token` and without the secrets in what was `sent`, for it may repeat either.
-pub(super) fn scrubbed(reply: &Value, token: &str, sent: Option<&Value>) -> Value {
-    let mut secrets = vec![token.to_owned()];
+pub(super) fn scrubbed(reply: &Value, token: Option<&str>, sent: Option<&Value>) -> Value {
+    let mut secrets: Vec<_> = token.map(str::to_owned).into_iter().collect();
     if let Some(sent) = sent {
         collect(sent, false, &mut secrets);
     }
@@ -125,7 +125,7 @@ mod tests {
         let reply =
             json!({ "message": ["glpat-x: two\nlines", "{\"value\":\"two\\nlines-more\"} is not x"] });
         assert_eq!(
-            scrubbed(&reply, "glpat-x", Some(&sent)),
+            scrubbed(&reply, Some("glpat-x"), Some(&sent)),
             json!({ "message": ["[secret]: [secret]", "{\"value\":\"[secret]\"} is not x"] })
         );
     }

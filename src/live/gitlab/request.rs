@@ -158,7 +158,8 @@ impl Inner {
 
     /// `reply` without our token and the secrets in what was `sent`: it may repeat them.
     pub(super) fn without_secrets(&self, reply: &Value, sent: Option<&Value>) -> Value {
-        redact::scrubbed(reply, self.token.expose_secret(), sent)
+        let token = self.token.as_ref().map(ExposeSecret::expose_secret);
+        redact::scrubbed(reply, token, sent)
     }
 
     fn trace(&self, call: &Call<'_>, attempt: u32, took: Duration, result: &Result<Reply, reqwest::Error>) {
@@ -286,6 +287,7 @@ fn refused(call: &Call<'_>, reply: &Reply, body: &Value, tries: u32) -> Error {
     };
     let error = Error::new(kind, &call.subject, after(detail, tries))
         .status_is(status)
+        .in_words_is(!said.is_empty())
         .scope_is(message::missing_scope(body, call.writes));
     match retry::retry_after(&reply.headers) {
         Some(wait) if kind == Kind::RateLimited => error.hint(format!(

@@ -5,8 +5,8 @@ mod graphql;
 mod limits;
 mod paging;
 mod retry;
-mod server;
-mod tls;
+pub(crate) mod server;
+pub(crate) mod tls;
 
 use std::io;
 use std::sync::{Arc, Mutex};

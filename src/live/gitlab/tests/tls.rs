@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
-use super::server::{Reply, Server};
+use super::server::{Reply, Request, Server};
 use super::settings;
 use crate::live::gitlab::{Client, Error, Kind};
 
 /// A private certificate authority, and the file that says to trust it.
-struct Authority {
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    file: PathBuf,
+    pub file: PathBuf,
     _dir: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -36,7 +36,17 @@ impl Authority {
     }
 
     /// A server on localhost whose certificate is for `name`, changed by `change`.
-    async fn serve(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Server {
+    pub async fn serve(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Server {
+        let answer = |_: &Request| Reply::json(200, json!({ "version": "18" }));
+        Server::start_tls(self.vouch(name, change), answer).await
+    }
+
+    /// A server on localhost whose certificate is good, and what it answers.
+    pub async fn serve_with(&self, answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
+        Server::start_tls(self.vouch("localhost", |_| ()), answer).await
+    }
+
+    fn vouch(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
@@ -51,10 +61,7 @@ impl Authority {
                 PrivateKeyDer::Pkcs8(key.serialize_der().into()),
             )
             .unwrap();
-        Server::start_tls(TlsAcceptor::from(Arc::new(config)), |_| {
-            Reply::json(200, json!({ "version": "18" }))
-        })
-        .await
+        TlsAcceptor::from(Arc::new(config))
     }
 }
 
