@@ -42,7 +42,8 @@ pub struct Options {
     pub edition: Edition,
     /// Added to every API request. Default: none.
     pub latency: Duration,
-    /// How long after the first commit the default branch becomes protected. Default: 200 ms.
+    /// How long after the first commit the default branch becomes protected, and after its deletion a Terraform
+    /// state is gone: GitLab does both in the background. Default: 200 ms.
     pub protection_delay: Duration,
     /// API requests a user may make in a minute. Default: one million.
     pub requests_per_minute: u64,

@@ -1,14 +1,17 @@
-//! Who sends a request: personal access tokens, their scopes, and the user behind them.
+//! Who sends a request: personal access tokens, their scopes, and the user behind them. `job_token` has the
+//! tokens of CI jobs.
 
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, Method, header};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use crate::{
     error::{ApiError, ApiResult},
+    job_token::{self, Accepts},
     secret,
     store::{PersonalAccessToken, Store, User, UserState},
 };
@@ -24,6 +27,8 @@ pub struct Identity {
     pub scopes: Vec<String>,
     /// In admin mode: an administrator whose token has no part in it, without their powers.
     pub demoted: Option<Arc<User>>,
+    /// Id of the CI job whose token it is instead; such a token has no scopes.
+    pub job: Option<u64>,
 }
 
 impl Identity {
@@ -39,11 +44,38 @@ impl Identity {
 }
 
 /// Finds the token in the headers or the query string and checks it; its scopes are for the caller to judge.
-pub fn identify(store: &Store, headers: &HeaderMap, query: &str) -> ApiResult<Identity> {
-    match presented(headers, query) {
-        Some(secret) => authenticate(store, &secret),
+/// Basic authentication and the tokens of CI jobs count where the route takes them.
+pub fn identify(store: &Store, headers: &HeaderMap, query: &str, accepts: Accepts) -> ApiResult<Identity> {
+    if let Some(identity) = job_token::by_bearer(store, headers, accepts) {
+        return Ok(identity);
+    }
+    if let Some(secret) = presented(headers, query).filter(|secret| !job_token::is_one(secret)) {
+        return authenticate(store, &secret);
+    }
+    if accepts == Accepts::Basic
+        && let Some((login, secret)) = basic(headers)
+    {
+        return match login == job_token::USER && job_token::is_one(&secret) {
+            true => job_token::authenticate(store, &secret),
+            // GitLab does not look at the name that comes with a personal access token.
+            false => authenticate(store, &secret),
+        };
+    }
+    match job_token::presented(headers, query).filter(|_| accepts == Accepts::Request) {
+        Some(secret) => job_token::authenticate(store, &secret),
         None => Ok(Identity::default()),
     }
+}
+
+/// Name and password of basic authentication.
+pub fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, credentials) = value.split_once(' ')?;
+    let decoded = BASE64.decode(credentials.trim()).ok()?;
+    let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| (name.to_owned(), password.to_owned()))
 }
 
 /// The identity behind a token.
@@ -58,6 +90,7 @@ pub fn authenticate(store: &Store, secret: &str) -> ApiResult<Identity> {
         token: Some(token.id),
         scopes: token.scopes.clone(),
         demoted: None,
+        job: None,
     };
     let admin_mode = store.instance_setting("admin_mode") == json!(true);
     if user.admin && admin_mode && !identity.has_scope("admin_mode") {
@@ -81,10 +114,12 @@ fn check<'a>(store: &'a Store, token: &PersonalAccessToken) -> ApiResult<&'a Use
             "Token was revoked. You have to re-authorize from the user.",
         ));
     }
-    let user = store
-        .users
-        .get(token.user_id)
-        .ok_or_else(ApiError::unauthorized)?;
+    active(store, token.user_id)
+}
+
+/// The user, unless blocked.
+pub fn active(store: &Store, id: u64) -> ApiResult<&User> {
+    let user = store.users.get(id).ok_or_else(ApiError::unauthorized)?;
     if user.state == UserState::Blocked {
         return Err(ApiError::forbidden_because("Your account has been blocked."));
     }
@@ -98,22 +133,29 @@ pub fn today() -> jiff::civil::Date {
 
 fn presented(headers: &HeaderMap, query: &str) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text(header::AUTHORIZATION.as_str())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim().to_owned());
-    let parameter = |key: &str| {
-        query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| percent_decode_str(value).decode_utf8_lossy().into_owned())
-    };
-    bearer
-        .or_else(|| parameter("access_token"))
+    bearer(headers)
+        .or_else(|| parameter(query, "access_token"))
         .or_else(|| text("private-token").map(str::to_owned))
-        .or_else(|| parameter("private_token"))
+        .or_else(|| parameter(query, "private_token"))
         .filter(|token| !token.is_empty())
+}
+
+/// The bearer token.
+pub fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim().to_owned())
+}
+
+/// A parameter of the query string.
+pub fn parameter(query: &str, key: &str) -> Option<String> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(name, _)| *name == key)
+        .map(|(_, value)| percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 
 /// Checks that the token's scopes allow this call of the REST API.

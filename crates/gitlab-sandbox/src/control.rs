@@ -1,5 +1,5 @@
-//! `/-/sandbox`: the interface that arms faults and reads counters. It is not GitLab's; an administrator's token
-//! opens it.
+//! `/-/sandbox`: the interface that arms faults, reads counters and starts jobs. It is not GitLab's; an
+//! administrator's token opens it.
 
 use axum::{
     Json, Router,
@@ -7,8 +7,10 @@ use axum::{
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{delete, get},
+    routing::{delete, get, post},
 };
+use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,6 +18,9 @@ use crate::{
     auth,
     error::{ApiError, ApiResult},
     faults::Rule,
+    job_token::{self, Accepts},
+    secret,
+    store::Job,
 };
 
 pub fn routes(app: &App) -> Router<App> {
@@ -23,17 +28,20 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/-/sandbox/faults", get(list).post(arm).delete(disarm_all))
         .route("/-/sandbox/faults/{id}", delete(disarm))
         .route("/-/sandbox/counters", get(counters).delete(reset))
+        .route("/-/sandbox/jobs", post(start_job))
+        .route("/-/sandbox/jobs/{id}", delete(end_job))
         .route_layer(middleware::from_fn_with_state(app.clone(), admins_only))
 }
 
 async fn admins_only(State(app): State<App>, request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
-    let admin = auth::identify(&app.read(), request.headers(), query).is_ok_and(|identity| {
-        identity
-            .user
-            .and_then(|id| app.read().users.get(id).map(|user| user.admin))
-            == Some(true)
-    });
+    let admin =
+        auth::identify(&app.read(), request.headers(), query, Accepts::Nothing).is_ok_and(|identity| {
+            identity
+                .user
+                .and_then(|id| app.read().users.get(id).map(|user| user.admin))
+                == Some(true)
+        });
     if admin {
         next.run(request).await
     } else {
@@ -69,4 +77,50 @@ async fn counters(State(app): State<App>) -> Json<Value> {
 async fn reset(State(app): State<App>) -> StatusCode {
     *app.counters() = crate::meter::Counters::default();
     StatusCode::NO_CONTENT
+}
+
+/// What a job is started with.
+#[derive(Deserialize)]
+struct NewJob {
+    /// Full path of the project that it belongs to.
+    project: String,
+    /// Name of the user whose rights it has.
+    user: String,
+}
+
+/// Starts a CI job that runs nothing: what counts is its token, which the answer shows.
+async fn start_job(State(app): State<App>, Json(wanted): Json<NewJob>) -> ApiResult {
+    let token = secret::token(job_token::PREFIX);
+    let job = app.write(|store| {
+        let project = store
+            .project_by_path(&wanted.project)
+            .ok_or_else(|| ApiError::not_found("Project"))?;
+        let user = store
+            .user_by_username(&wanted.user)
+            .ok_or_else(|| ApiError::not_found("User"))?;
+        let (project_id, user_id) = (project.id, user.id);
+        let job = Job {
+            id: store.jobs.next_id(),
+            project_id,
+            user_id,
+            digest: secret::digest(&token),
+            running: true,
+            created_at: Timestamp::now(),
+        };
+        store.jobs.insert(job.clone());
+        Ok(job)
+    })?;
+    let shown = json!({ "id": job.id, "project_id": job.project_id, "user_id": job.user_id, "token": token });
+    Ok((StatusCode::CREATED, Json(shown)).into_response())
+}
+
+/// Ends a job; its token is good no more.
+async fn end_job(State(app): State<App>, Path(id): Path<u64>) -> ApiResult<StatusCode> {
+    app.write(|store| {
+        store
+            .jobs
+            .update(id, |job| job.running = false)
+            .ok_or_else(|| ApiError::not_found("Job"))
+    })?;
+    Ok(StatusCode::NO_CONTENT)
 }

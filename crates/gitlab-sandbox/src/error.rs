@@ -104,6 +104,16 @@ impl ApiError {
         )
     }
 
+    /// 404 where GitLab has no route.
+    pub fn no_route() -> Self {
+        Self::error(StatusCode::NOT_FOUND, "404 Not Found")
+    }
+
+    /// 500, where GitLab itself does not handle what happened.
+    pub fn unhandled() -> Self {
+        Self::message(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error")
+    }
+
     /// 501, naming the route that the sandbox lacks.
     pub fn not_implemented(method: &str, path: &str) -> Self {
         Self::error(

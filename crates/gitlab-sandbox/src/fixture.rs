@@ -74,6 +74,7 @@ impl Forge {
             token: Some(user.id),
             scopes: vec!["api".to_owned()],
             demoted: None,
+            job: None,
         }
     }
 

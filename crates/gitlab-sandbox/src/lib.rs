@@ -13,6 +13,7 @@ mod faults;
 mod fixture;
 mod git;
 mod graphql;
+mod job_token;
 mod meter;
 mod naming;
 mod paging;

@@ -25,6 +25,8 @@ pub enum Ability {
     ChangeNamespace,
     ArchiveProject,
     RemoveProject,
+    ReadTerraformState,
+    AdminTerraformState,
     ReadGroup,
     ReadGroupMember,
     AdminGroup,
@@ -94,6 +96,14 @@ impl Store {
                 };
                 let off = is_off("builds_access_level") || is_off("repository_access_level");
                 !off && at_least(MAINTAINER)
+            }
+            Ability::ReadTerraformState | Ability::AdminTerraformState => {
+                let level = project.settings.get("infrastructure_access_level");
+                let needed = match ability {
+                    Ability::ReadTerraformState => DEVELOPER,
+                    _ => MAINTAINER,
+                };
+                level.is_none_or(|level| level != "disabled") && at_least(needed)
             }
             Ability::ChangeNamespace => writable && at_least(OWNER),
             Ability::ChangeVisibilityLevel | Ability::ArchiveProject | Ability::RemoveProject => {
@@ -220,7 +230,8 @@ impl Store {
     }
 }
 
-fn sees(user: Option<&User>, visibility: Visibility) -> bool {
+/// Whether the user sees what is that visible without being a member.
+pub fn sees(user: Option<&User>, visibility: Visibility) -> bool {
     match visibility {
         Visibility::Public => true,
         Visibility::Internal => user.is_some_and(|user| !user.external),

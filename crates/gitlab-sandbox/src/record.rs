@@ -13,10 +13,11 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 
 /// Names of members whose values are secrets.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "token",
     "private_token",
     "access_token",
+    "job_token",
     "runners_token",
     "password",
     "authorization",
@@ -25,6 +26,8 @@ const SECRETS: [&str; 7] = [
 ];
 /// Where a GraphQL query renames the only secret that GraphQL shows.
 static ALIAS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(\w+)\s*:\s*value\b").expect("valid"));
+/// What is written in place of a secret.
+const REDACTED: &str = "[REDACTED]";
 /// Response headers worth keeping.
 const HEADERS: [&str; 10] = [
     "content-type",
@@ -71,7 +74,7 @@ impl Recorder {
             .filter_map(|name| {
                 Some((
                     (*name).to_owned(),
-                    json!(exchange.headers.get(*name)?.to_str().ok()?),
+                    json!(redact_pairs(exchange.headers.get(*name)?.to_str().ok()?)),
                 ))
             })
             .collect();
@@ -79,11 +82,11 @@ impl Recorder {
             "method": exchange.method,
             "path": exchange.path,
             "query": redact_pairs(exchange.query),
-            "request": body(exchange.request, &[]),
+            "request": body(exchange.path, exchange.request, &[]),
             "user": exchange.user,
             "status": exchange.status,
             "headers": headers,
-            "response": body(exchange.response, &aliases(exchange.request)),
+            "response": body(exchange.path, exchange.response, &aliases(exchange.request)),
         });
         let mut file = self.0.lock().expect("nothing panics while it writes");
         file.write_all(format!("{line}\n").as_bytes())
@@ -100,9 +103,13 @@ fn aliases(request: &[u8]) -> Vec<String> {
 }
 
 /// A body as JSON where it is JSON, else as text. `more` are names of secrets beside the usual.
-fn body(bytes: &[u8], more: &[String]) -> Value {
+/// Anything in a Terraform state may be a secret.
+fn body(path: &str, bytes: &[u8], more: &[String]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
+    }
+    if is_state(path) {
+        return json!(REDACTED);
     }
     match serde_json::from_slice(bytes) {
         Ok(mut value) => {
@@ -110,9 +117,15 @@ fn body(bytes: &[u8], more: &[String]) -> Value {
             value
         }
         // A form in parts may hold anything.
-        Err(_) if bytes.starts_with(b"--") => json!("[REDACTED]"),
+        Err(_) if bytes.starts_with(b"--") => json!(REDACTED),
         Err(_) => json!(redact_pairs(&String::from_utf8_lossy(bytes))),
     }
+}
+
+/// Whether the path is that of a Terraform state or a version of one, and not of its lock.
+fn is_state(path: &str) -> bool {
+    let state = path.split_once("/terraform/state/").map(|(_, state)| state);
+    state.is_some_and(|state| state.split_once('/').is_none_or(|(_, part)| part != "lock"))
 }
 
 fn redact(value: &mut Value, more: &[String]) {
@@ -122,7 +135,7 @@ fn redact(value: &mut Value, more: &[String]) {
             for (name, member) in members {
                 let secret = SECRETS.contains(&name.as_str()) || more.contains(name);
                 if secret && (member.is_string() || member.is_number()) {
-                    *member = json!("[REDACTED]");
+                    *member = json!(REDACTED);
                 } else {
                     redact(member, more);
                 }
@@ -132,10 +145,13 @@ fn redact(value: &mut Value, more: &[String]) {
     }
 }
 
+/// Hides secrets in a form, a query, or links with one.
 fn redact_pairs(text: &str) -> String {
-    let pairs = text.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, _)) if SECRETS.contains(&name) => format!("{name}=[REDACTED]"),
-        _ => pair.to_owned(),
+    static PAIRS: LazyLock<Regex> = LazyLock::new(|| {
+        let pattern = format!("(^|[?&])({})=[^&>]*", SECRETS.join("|"));
+        Regex::new(&pattern).expect("the names are plain words")
     });
-    pairs.collect::<Vec<_>>().join("&")
+    PAIRS
+        .replace_all(text, format!("${{1}}${{2}}={REDACTED}"))
+        .into_owned()
 }

@@ -47,6 +47,7 @@ impl Sandbox {
             .map_err(|error| context(error, &format!("failed to open the sandbox in {dir}")))?;
         let token = admin_token(&app, &token_file)?;
         app.resume_protections();
+        app.resume_terraform_deletions();
         let (stop, stopped) = oneshot::channel();
         let service = rest::router(app);
         let server = tokio::spawn(async move {

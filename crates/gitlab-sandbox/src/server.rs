@@ -25,6 +25,7 @@ use crate::{
     error::{ApiError, ApiResult},
     faults::{Class, Rule, Truncate, When},
     graphql,
+    job_token::Accepts,
     meter::Standing,
     record::Exchange,
     secret,
@@ -120,7 +121,8 @@ async fn api(app: &App, request: Request, next: Next) -> ApiResult {
 }
 
 fn identify(app: &App, method: &Method, path: &str, query: &str, headers: &HeaderMap) -> ApiResult<Identity> {
-    let identity = auth::identify(&app.read(), headers, query)?;
+    let accepts = Accepts::of(method, path);
+    let identity = auth::identify(&app.read(), headers, query, accepts)?;
     if path.starts_with("/api/v4/") {
         auth::check_scopes(&identity, method, path)?;
     }

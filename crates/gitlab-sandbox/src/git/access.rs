@@ -1,7 +1,6 @@
 //! Who may fetch from and push to a repository over HTTP, and what a push may do to protected branches.
 
-use axum::http::{HeaderMap, StatusCode, header};
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use axum::http::{HeaderMap, StatusCode};
 
 use crate::{
     auth::{self, Identity},
@@ -66,7 +65,7 @@ pub fn check(
     headers: &HeaderMap,
 ) -> Result<Granted, Denied> {
     let project = find(store, path);
-    let Some(token) = password(headers) else {
+    let Some((_, token)) = auth::basic(headers) else {
         let public = project.filter(|project| store.can(None, Ability::ReadCode, *project));
         return match (public, service) {
             (Some(project), Service::UploadPack) => Ok(Granted {
@@ -101,15 +100,6 @@ fn find<'a>(store: &'a Store, path: &str) -> Option<&'a Project> {
             Source::Project(id) => store.projects.get(id),
             Source::Group(_) => None,
         })
-}
-
-/// The password of basic authentication: a token, whatever the user name.
-fn password(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, credentials) = value.split_once(' ')?;
-    let decoded = BASE64.decode(credentials.trim()).ok()?;
-    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    scheme.eq_ignore_ascii_case("basic").then(|| password.to_owned())
 }
 
 fn check_scopes(identity: &Identity, service: Service) -> Result<(), Denied> {

@@ -1,7 +1,7 @@
 //! One REST call: who sends it and with which parameters, and lookups that every route needs.
 
 use axum::{
-    body::{Bytes, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{FromRequest, FromRequestParts, Multipart, OriginalUri, RawPathParams, Request},
     http::{Method, header},
 };
@@ -12,6 +12,7 @@ use crate::{
     auth::Identity,
     entities::View,
     error::{ApiError, ApiResult},
+    job_token,
     params::Params,
     policy::Ability,
     server::Ignored,
@@ -80,6 +81,26 @@ impl FromRequest<App> for Call {
             query,
             params,
         })
+    }
+}
+
+/// A call whose body is a file: none of it becomes a parameter, whatever its content type.
+pub struct Upload {
+    pub call: Call,
+    pub file: Bytes,
+}
+
+impl FromRequest<App> for Upload {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> ApiResult<Self> {
+        let (mut parts, body) = request.into_parts();
+        let file = to_bytes(body, MAX_BODY)
+            .await
+            .map_err(|error| ApiError::bad_request(&error.to_string()))?;
+        parts.headers.remove(header::CONTENT_TYPE);
+        let call = Call::from_request(Request::from_parts(parts, Body::empty()), app).await?;
+        Ok(Self { call, file })
     }
 }
 
@@ -166,10 +187,14 @@ impl Call {
             _ => None,
         };
         let user = self.user(store);
-        let project = direct
-            .or(moved)
-            .filter(|project| store.can(user, Ability::ReadProject, *project))
-            .ok_or_else(|| ApiError::not_found("Project"))?;
+        let unknown = || ApiError::not_found("Project");
+        let project = direct.or(moved).ok_or_else(unknown)?;
+        let readable = store.can(user, Ability::ReadProject, project);
+        if let Some(job) = self.identity.job.and_then(|id| store.jobs.get(id)) {
+            job_token::check_reach(store, job, project, readable, &self.method, &self.path)?;
+        } else if !readable {
+            return Err(unknown());
+        }
         if moved.is_some() {
             return Err(self.moved(id, project.id));
         }

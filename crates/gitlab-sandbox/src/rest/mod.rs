@@ -18,6 +18,7 @@ mod projects;
 mod protected_branches;
 mod repository;
 mod shares;
+mod terraform;
 mod users;
 mod variables;
 pub mod version;
@@ -31,7 +32,7 @@ use axum::{
     routing::{get, post},
 };
 
-pub use self::call::Call;
+pub use self::call::{Call, Upload};
 use crate::{app::App, control, error::ApiError, git, graphql, server};
 
 /// All routes.
@@ -55,6 +56,7 @@ pub fn router(app: App) -> Router {
         .merge(protected_branches::routes())
         .merge(deploy_keys::routes())
         .merge(repository::routes())
+        .merge(terraform::routes())
         .merge(application_settings::routes())
         .merge(license::routes())
         .fallback(unknown)

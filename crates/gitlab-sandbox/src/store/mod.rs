@@ -30,6 +30,9 @@ pub struct Store {
     pub protected_branches: Table<ProtectedBranch>,
     pub deploy_keys: Table<DeployKey>,
     pub variables: Table<Variable>,
+    pub terraform_states: Table<TerraformState>,
+    pub terraform_state_versions: Table<TerraformStateVersion>,
+    pub jobs: Table<Job>,
     pub redirects: Table<RedirectRoute>,
     pub settings: Table<ApplicationSettings>,
     sequences: Table<SequenceState>,
@@ -39,7 +42,7 @@ pub struct Store {
 macro_rules! each_table {
     ($store:ident, $table:ident => $call:expr) => {
         each_table!(@ $store, $table => $call; users groups projects members group_links tokens protected_branches
-            deploy_keys variables redirects settings sequences)
+            deploy_keys variables terraform_states terraform_state_versions jobs redirects settings sequences)
     };
     (@ $store:ident, $table:ident => $call:expr; $($field:ident)*) => {
         $({ let $table = &mut $store.$field; $call })*

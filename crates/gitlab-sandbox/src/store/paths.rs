@@ -82,8 +82,19 @@ impl Store {
         self.protected_branches.remove_children(id);
         self.deploy_keys.remove_children(id);
         self.variables.remove_children(Some(Source::Project(id)));
+        let states: Vec<u64> = self.terraform_states.children(id).map(|row| row.id).collect();
+        for state in states {
+            self.remove_terraform_state(state);
+        }
+        self.jobs.remove_children(id);
         self.redirects.remove_children(Source::Project(id));
         self.projects.remove(id);
+    }
+
+    /// Removes a Terraform state and its versions.
+    pub fn remove_terraform_state(&mut self, id: u64) {
+        self.terraform_state_versions.remove_children(id);
+        self.terraform_states.remove(id);
     }
 
     /// Removes a group with its subgroups and projects, and returns the ids of those projects.

@@ -318,6 +318,75 @@ impl Variable {
     }
 }
 
+/// A named Terraform state of a project; its contents are its versions.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TerraformState {
+    pub id: u64,
+    pub project_id: u64,
+    pub name: String,
+    pub lock: Option<TerraformLock>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Set when its removal has been asked for; the removal follows in the background.
+    pub deleted_at: Option<Timestamp>,
+}
+record!(
+    TerraformState,
+    "terraform_states",
+    |row| u64 = row.project_id,
+    (u64, String) = (row.project_id, row.name.clone())
+);
+
+/// Who holds a Terraform state.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TerraformLock {
+    /// What the holder calls the lock.
+    pub id: String,
+    pub user_id: u64,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TerraformStateVersion {
+    pub id: u64,
+    pub state_id: u64,
+    pub serial: i32,
+    /// Who held the lock when it was written; GitLab looks at nobody else.
+    pub created_by: Option<u64>,
+    /// The job that wrote it.
+    pub job_id: Option<u64>,
+    /// The file as it was sent.
+    pub file: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+record!(
+    TerraformStateVersion,
+    "terraform_state_versions",
+    |row| u64 = row.state_id,
+    (u64, i32) = (row.state_id, row.serial)
+);
+
+/// A CI job, as far as its token goes.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Job {
+    pub id: u64,
+    pub project_id: u64,
+    /// Whose rights the token has.
+    pub user_id: u64,
+    /// SHA-256 of the token, in hexadecimal.
+    pub digest: String,
+    /// The token is good while the job runs.
+    pub running: bool,
+    pub created_at: Timestamp,
+}
+record!(
+    Job,
+    "jobs",
+    |row| u64 = row.project_id,
+    String = row.digest.clone()
+);
+
 /// A path that something had before it was renamed or moved.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RedirectRoute {

@@ -3,8 +3,9 @@
 
 use std::{sync::Once, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use gitlab_sandbox::{Options, Sandbox};
-use reqwest::{Method, StatusCode, header::HeaderMap};
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -20,7 +21,8 @@ pub struct Lab {
 pub struct Client {
     http: reqwest::Client,
     url: String,
-    token: String,
+    /// Name and value of the header that says who asks.
+    credential: Option<(&'static str, String)>,
 }
 
 /// An answer, read to its end.
@@ -115,19 +117,44 @@ impl Client {
         Self {
             http,
             url: url.to_owned(),
-            token: token.to_owned(),
+            credential: Some(("PRIVATE-TOKEN", token.to_owned())),
         }
     }
 
     pub fn with_token(&self, token: &str) -> Self {
+        self.with_credential("PRIVATE-TOKEN", token)
+    }
+
+    /// Asks with another header instead of a token's.
+    pub fn with_credential(&self, header: &'static str, value: &str) -> Self {
         Self {
-            token: token.to_owned(),
+            credential: Some((header, value.to_owned())),
             ..self.clone()
         }
     }
 
+    /// Asks with basic authentication.
+    pub fn with_password(&self, name: &str, password: &str) -> Self {
+        let encoded = BASE64.encode(format!("{name}:{password}"));
+        self.with_credential("Authorization", &format!("Basic {encoded}"))
+    }
+
     pub fn anonymous(&self) -> Self {
-        self.with_token("")
+        Self {
+            credential: None,
+            ..self.clone()
+        }
+    }
+
+    /// Posts a body as it is.
+    pub async fn post_file(&self, path: &str, body: &str) -> Reply {
+        let request = self.request(Method::POST, path).body(body.to_owned());
+        Self::finish(request).await.unwrap()
+    }
+
+    /// A `DELETE` with a body, as Terraform unlocks.
+    pub async fn delete_with(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::DELETE, path, Some(body)).await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -155,19 +182,28 @@ impl Client {
         self.post("/-/sandbox/faults", rule).await.expect(201);
     }
 
-    /// `path` is below `/api/v4/` unless it starts with a slash.
     pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> reqwest::Result<Reply> {
+        let mut request = self.request(method, path);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Self::finish(request).await
+    }
+
+    /// `path` is below `/api/v4/` unless it starts with a slash.
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = match path.starts_with('/') {
             true => format!("{}{path}", self.url),
             false => format!("{}/api/v4/{path}", self.url),
         };
-        let mut request = self.http.request(method, url);
-        if !self.token.is_empty() {
-            request = request.header("PRIVATE-TOKEN", &self.token);
+        let request = self.http.request(method, url);
+        match &self.credential {
+            Some((name, value)) => request.header(*name, value),
+            None => request,
         }
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
+    }
+
+    async fn finish(request: RequestBuilder) -> reqwest::Result<Reply> {
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;
