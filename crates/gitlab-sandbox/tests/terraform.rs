@@ -412,3 +412,59 @@ async fn the_record_holds_no_state_and_no_jobs_token() {
         "{record}"
     );
 }
+
+#[tokio::test]
+async fn graphql_shows_who_holds_a_state_and_its_latest_version() {
+    let (lab, project) = lab().await;
+    let maintainer = member(&lab, project, "maintainer", 40).await;
+    let reporter = member(&lab, project, "reporter", 20).await;
+    for name in ["prod", "a/b"] {
+        let path = state(project, &name.replace('/', "%2F"));
+        maintainer
+            .post(&format!("{path}/lock"), lock("a"))
+            .await
+            .expect(200);
+        for number in [1, 2] {
+            maintainer
+                .post_file(&format!("{path}?ID=a"), &serial(number))
+                .await
+                .expect(200);
+        }
+    }
+    let ask = async |client: &Client, field: &str| {
+        let query = format!("{{ project(fullPath: \"team/infra\") {{ {field} }} }}");
+        let reply = client
+            .post("/api/graphql", json!({ "query": query }))
+            .await
+            .expect(200);
+        assert!(reply.get("errors").is_none(), "{reply}");
+        reply["data"]["project"].clone()
+    };
+    let one = "terraformState(name: \"prod\") { name lockedAt deletedAt createdAt updatedAt lockedByUser { username } \
+               latestVersion { serial createdByUser { username } } }";
+    let held = ask(&maintainer, one).await["terraformState"].clone();
+    assert_eq!(held["lockedByUser"]["username"], "maintainer");
+    assert!(
+        held["lockedAt"].is_string() && held["deletedAt"].is_null(),
+        "{held}"
+    );
+    assert_eq!(
+        held["latestVersion"],
+        json!({ "serial": 2, "createdByUser": { "username": "maintainer" } })
+    );
+    let all = "terraformStates { count nodes { name } }";
+    assert_eq!(
+        ask(&maintainer, all).await["terraformStates"],
+        json!({ "count": 2, "nodes": [{ "name": "a/b" }, { "name": "prod" }] })
+    );
+    assert_eq!(ask(&reporter, one).await["terraformState"], Value::Null);
+    assert_eq!(ask(&reporter, all).await["terraformStates"]["count"], 0);
+
+    let path = state(project, "prod");
+    lab.client.delete(&format!("{path}/lock")).await.expect(200);
+    let free = ask(&maintainer, one).await["terraformState"].clone();
+    assert!(
+        free["lockedAt"].is_null() && free["lockedByUser"].is_null(),
+        "{free}"
+    );
+}

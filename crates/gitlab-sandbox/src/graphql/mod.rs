@@ -14,6 +14,7 @@ mod projects;
 mod query;
 mod scalars;
 mod schema;
+mod terraform;
 #[cfg(test)]
 mod tests;
 mod users;

@@ -4,11 +4,11 @@ use apollo_compiler::resolvers::{FieldError, ObjectValue, ResolveInfo, ResolvedV
 use jiff::Timestamp;
 
 use super::scalars::parse_global_id;
-use super::{branch_rules, connection::Connection, groups, members, projects, users, variables};
+use super::{branch_rules, connection::Connection, groups, members, projects, terraform, users, variables};
 use crate::{
     entities::View,
     policy::{Ability, Subject},
-    store::{Group, Member, Namespace, Project, User, Variable},
+    store::{Group, Member, Namespace, Project, TerraformState, TerraformStateVersion, User, Variable},
 };
 
 /// What a resolver returns.
@@ -63,6 +63,8 @@ pub enum Kind<'a> {
     BranchRule(branch_rules::Rule<'a>),
     Protection(branch_rules::Protection<'a>),
     Variable(&'a Variable),
+    TerraformState(&'a TerraformState),
+    TerraformStateVersion(&'a TerraformStateVersion),
 }
 
 /// A record seen by a user.
@@ -90,6 +92,8 @@ impl ObjectValue for Object<'_> {
             Kind::BranchRule(_) => "BranchRule",
             Kind::Protection(protection) => protection.type_name(),
             Kind::Variable(variable) => variables::type_name(variable),
+            Kind::TerraformState(_) => "TerraformState",
+            Kind::TerraformStateVersion(_) => "TerraformStateVersion",
         }
     }
 
@@ -115,6 +119,8 @@ impl ObjectValue for Object<'_> {
             Kind::BranchRule(rule) => rule.resolve(view, info),
             Kind::Protection(protection) => protection.resolve(view, info)?,
             Kind::Variable(variable) => variables::variable(variable, info),
+            Kind::TerraformState(state) => terraform::state(view, state, info),
+            Kind::TerraformStateVersion(version) => terraform::version(view, version, info),
         };
         resolved.ok_or_else(|| self.unknown_field_error(info))
     }

@@ -4,7 +4,7 @@ use apollo_compiler::resolvers::{FieldError, ResolveInfo, ResolvedValue};
 
 use super::connection::{Connection, Order, Place};
 use super::object::{Arguments, Kind, Resolved, failed, gid, ids, time};
-use super::{branch_rules, groups, members, variables};
+use super::{branch_rules, groups, members, terraform, variables};
 use crate::{
     entities::View,
     git::refs,
@@ -89,6 +89,8 @@ pub fn project<'a>(
                 .unwrap_or_default();
             ResolvedValue::leaf(format!("git@{host}:{}.git", project.full_path))
         }
+        "terraformState" => terraform::by_name(view, project, info),
+        "terraformStates" => terraform::of_project(view, project, info)?,
         "topics" => ResolvedValue::list(
             project
                 .topics
