@@ -211,6 +211,8 @@ pub fn add_project(store: &mut Store, namespace_id: u64, path: &str) -> u64 {
         description: None,
         visibility: Visibility::Private,
         topics: Vec::new(),
+        forked_from: None,
+        import: None,
         default_branch: None,
         archived: false,
         marked_for_deletion_on: None,

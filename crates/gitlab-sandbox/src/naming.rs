@@ -28,6 +28,21 @@ impl Problems {
         Err(ApiError::message(StatusCode::BAD_REQUEST, json!(self.0)))
     }
 
+    /// The problems as sentences: `Path has already been taken`.
+    pub fn sentences(self) -> Vec<String> {
+        let sentence = |attribute: &str, problem: &str| {
+            let mut words = attribute.replace(['.', '_'], " ");
+            if let Some(first) = words.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            format!("{words} {problem}")
+        };
+        let all = self.0.iter().flat_map(|(attribute, problems)| {
+            problems.iter().map(move |problem| sentence(attribute, problem))
+        });
+        all.collect()
+    }
+
     /// As [`check`](Self::check), in the form that group creation uses: a string that shows a Ruby hash.
     pub fn check_as_text(self, what: &str) -> Result<(), ApiError> {
         if self.0.is_empty() {

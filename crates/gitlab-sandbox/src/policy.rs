@@ -25,6 +25,7 @@ pub enum Ability {
     ChangeNamespace,
     ArchiveProject,
     RemoveProject,
+    ForkProject,
     ReadTerraformState,
     AdminTerraformState,
     ReadGroup,
@@ -104,6 +105,16 @@ impl Store {
                     _ => MAINTAINER,
                 };
                 level.is_none_or(|level| level != "disabled") && at_least(needed)
+            }
+            Ability::ForkProject => {
+                let off = |feature: &str| {
+                    project.settings.get(feature).and_then(|level| level.as_str()) == Some("disabled")
+                };
+                let members_only = project.settings.get("forking_access_level");
+                let members_only = members_only.is_some_and(|level| level == "private");
+                let may = at_least(REPORTER) || (user.is_some() && sees(user, project.visibility));
+                let allowed = !members_only || at_least(GUEST);
+                may && allowed && !off("forking_access_level") && !off("repository_access_level")
             }
             Ability::ChangeNamespace => writable && at_least(OWNER),
             Ability::ChangeVisibilityLevel | Ability::ArchiveProject | Ability::RemoveProject => {

@@ -48,6 +48,7 @@ impl Sandbox {
         let token = admin_token(&app, &token_file)?;
         app.resume_protections();
         app.resume_terraform_deletions();
+        app.resume_imports();
         let (stop, stopped) = oneshot::channel();
         let service = rest::router(app);
         let server = tokio::spawn(async move {

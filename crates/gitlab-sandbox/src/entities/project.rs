@@ -6,10 +6,17 @@ use super::{View, group::no_statistics, members, time};
 use crate::{
     policy::{Ability, MAINTAINER},
     settings::{self, PROJECT, PROJECT_EE},
-    store::{Namespace, Project, Source, Store},
+    store::{Import, Namespace, Project, Source, Store},
 };
 
 impl Store {
+    /// The forks of a project.
+    pub fn forks(&self, id: u64) -> impl Iterator<Item = &Project> {
+        self.projects
+            .iter()
+            .filter(move |project| project.forked_from == Some(id))
+    }
+
     /// The branch that an empty repository's HEAD names, and that a first commit goes to.
     pub fn initial_branch(&self, namespace_id: u64) -> String {
         let of_group = self
@@ -74,7 +81,8 @@ impl View<'_> {
             let branch = branch.unwrap_or_else(|| self.store.initial_branch(project.namespace_id));
             entity.insert("default_branch".to_owned(), json!(branch));
             entity.insert("readme_url".to_owned(), json!(readme));
-            entity.insert("forks_count".to_owned(), json!(0));
+            let forks = self.store.forks(project.id).count();
+            entity.insert("forks_count".to_owned(), json!(forks));
         }
         if self.user.is_some_and(|user| user.admin) {
             let storage = settings::value(PROJECT, &project.settings, "repository_storage");
@@ -83,9 +91,20 @@ impl View<'_> {
         Value::Object(entity)
     }
 
+    /// A project as an anonymous visitor sees it alone: with what it is a fork of.
+    pub fn project_details(self, project: &Project) -> Value {
+        let mut entity = members(self.basic_project(project));
+        let source = project.forked_from.and_then(|id| self.store.projects.get(id));
+        if let Some(source) = source.filter(|source| self.store.can(self.user, Ability::ReadProject, *source))
+        {
+            entity.insert("forked_from_project".to_owned(), self.basic_project(source));
+        }
+        Value::Object(entity)
+    }
+
     /// A project in full.
     pub fn project(self, project: &Project) -> Value {
-        let mut entity = members(self.basic_project(project));
+        let mut entity = members(self.project_details(project));
         let admin = self.store.can(self.user, Ability::AdminProject, project);
         self.add_settings(&mut entity, PROJECT, &project.settings, admin);
         if !self.store.can(self.user, Ability::ReadCode, project) {
@@ -156,7 +175,11 @@ impl View<'_> {
             "service_desk_enabled": false,
             "can_create_merge_request_in": self.store.can(self.user, Ability::PushCode, project),
             "creator_id": project.creator_id,
-            "import_status": "none",
+            "import_status": match project.import {
+                None => "none",
+                Some(Import::Scheduled(_)) => "scheduled",
+                Some(Import::Finished) => "finished",
+            },
             "open_issues_count": 0,
             "description_html": description_html(project.description.as_deref()),
             "updated_at": time(project.updated_at),
@@ -164,6 +187,9 @@ impl View<'_> {
         }));
         if let Some(Namespace::User(owner)) = self.store.namespace(project.namespace_id) {
             state.insert("owner".to_owned(), self.user_basic(owner));
+        }
+        if project.forked_from.is_some() {
+            state.insert("mr_default_target_self".to_owned(), json!(false));
         }
         if self.user.is_some_and(|user| user.admin) || self.store.project_role(self.user, project) >= 20 {
             state.insert("service_desk_address".to_owned(), Value::Null);

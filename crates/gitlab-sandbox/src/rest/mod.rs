@@ -4,6 +4,7 @@ mod access_tokens;
 mod application_settings;
 mod call;
 mod deploy_keys;
+mod forks;
 mod group_lifecycle;
 mod group_lists;
 mod groups;
@@ -50,6 +51,7 @@ pub fn router(app: App) -> Router {
         .merge(projects::routes())
         .merge(project_lifecycle::routes())
         .merge(project_lists::routes())
+        .merge(forks::routes())
         .merge(members::routes())
         .merge(shares::routes())
         .merge(variables::routes())

@@ -68,7 +68,7 @@ async fn of_user(call: Call) -> ApiResult {
 }
 
 /// The list as `/projects` shows it.
-fn present(call: &Call, store: &Store, projects: Vec<&Project>) -> ApiResult {
+pub fn present(call: &Call, store: &Store, projects: Vec<&Project>) -> ApiResult {
     let simple = call.params.flag("simple", false)?;
     let statistics = call.params.flag("statistics", false)?;
     let projects = arrange(call, store, projects)?;

@@ -37,7 +37,7 @@ async fn show(call: Call) -> ApiResult {
     let view = call.view(&store);
     let mut shown = match view.user {
         Some(_) => view.project_with_access(project),
-        None => view.basic_project(project),
+        None => view.project_details(project),
     };
     if call.params.flag("statistics", false)? {
         shown = view.with_statistics(project, shown);
@@ -148,6 +148,8 @@ fn build(call: &Call, store: &mut Store, creator: &User, wanted: &Wanted) -> Api
         description: wanted.description.clone().flatten(),
         visibility,
         topics: wanted.topics.clone().unwrap_or_default(),
+        forked_from: None,
+        import: None,
         default_branch: None,
         awaits_protection: false,
         readme: None,
@@ -236,7 +238,7 @@ fn initial_settings(
 }
 
 /// Refuses a name or path that is not allowed, or taken in the project's namespace.
-fn check_place(store: &Store, project: &Project, problems: &mut Problems) {
+pub fn check_place(store: &Store, project: &Project, problems: &mut Problems) {
     naming::check_project_name(&project.name, problems);
     naming::check_project_path(&project.path, problems);
     let siblings = || {
@@ -256,7 +258,8 @@ fn check_place(store: &Store, project: &Project, problems: &mut Problems) {
     }
 }
 
-fn add_owner(store: &mut Store, project_id: u64, user_id: u64) {
+/// Makes the user an owner by a membership of their own.
+pub fn add_owner(store: &mut Store, project_id: u64, user_id: u64) {
     let id = store.members.next_id();
     store.members.insert(Member {
         id,

@@ -87,6 +87,10 @@ impl Store {
             self.remove_terraform_state(state);
         }
         self.jobs.remove_children(id);
+        let forks: Vec<u64> = self.forks(id).map(|row| row.id).collect();
+        for fork in forks {
+            self.projects.update(fork, |project| project.forked_from = None);
+        }
         self.redirects.remove_children(Source::Project(id));
         self.projects.remove(id);
     }

@@ -119,6 +119,10 @@ pub struct Project {
     pub description: Option<String>,
     pub visibility: Visibility,
     pub topics: Vec<String>,
+    /// The project that this one is a fork of.
+    pub forked_from: Option<u64>,
+    /// How far the copying of a fork is.
+    pub import: Option<Import>,
     /// The branch that HEAD of the repository names; `None` while the repository is empty.
     pub default_branch: Option<String>,
     /// The default branch is about to be protected; a restart takes it up again.
@@ -140,6 +144,15 @@ record!(
     |row| u64 = row.namespace_id,
     String = row.full_path.to_lowercase()
 );
+
+/// How far the copying of another project's repository is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Import {
+    /// It has not begun or not ended; the branch that alone is copied.
+    Scheduled(Option<String>),
+    Finished,
+}
 
 /// What a member belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
