@@ -65,6 +65,20 @@ class Glab(SandboxCase):
         self.glab("api", f"{rules}/release%2F*", "-X", "DELETE")
         self.assertNotIn("release/*", [rule["name"] for rule in self.api(rules)])
 
+    def test_a_merge_request_is_opened_commented_and_merged(self):
+        project = self.api("projects", "-f", "name=offers", "-F", "initialize_with_readme=true")
+        files = f"projects/{project['id']}/repository/files/new"
+        self.api(files, "-f", "branch=new", "-f", "start_branch=main", "-f", "content=x", "-f", "commit_message=New")
+        repo = ("-R", "root/offers")
+        # `glab mr create` wants a clone with a remote.
+        requests = f"projects/{project['id']}/merge_requests"
+        self.api(requests, "-f", "source_branch=new", "-f", "target_branch=main", "-f", "title=A new file")
+        self.assertIn("A new file", self.glab("mr", "list", *repo))
+        self.glab("mr", "note", "1", *repo, "-m", "Looks good")
+        self.assertIn("Looks good", self.glab("mr", "view", "1", *repo, "--comments"))
+        self.glab("mr", "merge", "1", *repo, "--yes")
+        self.assertEqual(self.api(f"{requests}/1")["state"], "merged")
+
     def test_every_page_of_a_list(self):
         for number in range(5):
             self.api("groups", "-f", f"name=many{number}", "-f", f"path=many{number}")

@@ -1,5 +1,6 @@
 """What python-gitlab can do with a GitLab, it can do with the sandbox."""
 
+import time
 import unittest
 
 import gitlab
@@ -34,6 +35,88 @@ class PythonGitlab(SandboxCase):
             call(*args, **kwargs)
         self.assertEqual(caught.exception.response_code, status, caught.exception)
         return caught.exception
+
+    def file(self, project, branch, **more):
+        """A commit on a branch of its own."""
+        project.files.create(
+            {"file_path": branch, "branch": branch, "content": branch, "commit_message": "More", **more}
+        )
+
+    def test_a_merge_request_gets_one_comment_that_is_updated(self):
+        project = self.project("reviewed", initialize_with_readme=True)
+        self.file(project, "change", start_branch="main")
+        request = project.mergerequests.create(
+            {"source_branch": "change", "target_branch": "main", "title": "Change it"}
+        )
+        self.assertEqual((request.iid, request.state, request.changes_count), (1, "opened", "1"))
+        self.refuses(
+            409,
+            project.mergerequests.create,
+            {"source_branch": "change", "target_branch": "main", "title": "Again"},
+        )
+        note = request.notes.create({"body": "the plan"})
+        found = [each for each in request.notes.list(iterator=True) if each.body.startswith("the plan")]
+        self.assertEqual([each.id for each in found], [note.id])
+        found[0].body = "the plan, anew"
+        found[0].save()
+        self.assertEqual([each.body for each in request.notes.list(get_all=True)], ["the plan, anew"])
+        _, stranger = self.user("stranger-to-review")
+        self.refuses(404, stranger.projects.get, project.id)
+        note.delete()
+        self.assertEqual(request.notes.list(get_all=True), [])
+        request.merge()
+        self.assertEqual(project.mergerequests.get(1).state, "merged")
+        self.assertEqual(project.mergerequests.list(state="opened", get_all=True), [])
+        self.assertTrue(project.files.get("change", ref="main"))
+
+    def test_a_fork_is_made_and_asks_its_source(self):
+        project = self.project("source", initialize_with_readme=True, visibility="public")
+        _, ann = self.user("forker")
+        made = ann.projects.get(project.id).forks.create({})
+        for _ in range(200):
+            fork = ann.projects.get(made.id)
+            if fork.import_status == "finished" and not fork.empty_repo:
+                break
+            time.sleep(0.05)
+        self.assertEqual(fork.path_with_namespace, "forker/source")
+        self.assertEqual(fork.forked_from_project["id"], project.id)
+        self.assertEqual([each.id for each in project.forks.list(get_all=True)], [fork.id])
+        self.file(fork, "offer", start_branch="main")
+        request = fork.mergerequests.create(
+            {
+                "source_branch": "offer",
+                "target_branch": "main",
+                "title": "An offer",
+                "target_project_id": project.id,
+            }
+        )
+        self.assertEqual(request.project_id, project.id)
+        self.assertEqual([each.title for each in project.mergerequests.list(get_all=True)], ["An offer"])
+
+    def test_what_waits_for_its_deletion_is_listed_and_can_be_restored(self):
+        project, old = self.project("pending"), self.project("old")
+        old.archive()
+        project.delete()
+        marked = self.gl.projects.get(project.id)
+        self.assertIsNotNone(marked.marked_for_deletion_on)
+        self.assertEqual(marked.path, f"pending-deletion_scheduled-{project.id}")
+
+        def ids(**query):
+            return {each.id for each in self.gl.projects.list(get_all=True, **query)}
+
+        both = {project.id, old.id}
+        self.assertLessEqual(both, ids())
+        self.assertLessEqual(both, ids(include_pending_delete=True))
+        self.assertLessEqual(both, ids(archived=True))
+        self.assertFalse(both & ids(archived=False))
+        self.assertFalse(both & ids(active=True))
+        self.assertEqual(ids(marked_for_deletion_on=marked.marked_for_deletion_on) & both, {project.id})
+        self.refuses(400, project.delete)
+        marked.restore()
+        restored = self.gl.projects.get("root/pending")
+        self.assertEqual((restored.id, restored.archived), (project.id, False))
+        self.assertIsNone(restored.marked_for_deletion_on)
+        self.refuses(400, restored.restore)
 
     def test_the_acting_user_and_the_version(self):
         self.assertEqual(self.gl.user.username, "root")

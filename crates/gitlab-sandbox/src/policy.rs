@@ -3,6 +3,7 @@
 use crate::store::{Group, GroupLink, Project, Source, Store, User, Visibility};
 
 pub const GUEST: u8 = 10;
+pub const PLANNER: u8 = 15;
 pub const REPORTER: u8 = 20;
 pub const DEVELOPER: u8 = 30;
 pub const MAINTAINER: u8 = 40;
@@ -26,6 +27,15 @@ pub enum Ability {
     ArchiveProject,
     RemoveProject,
     ForkProject,
+    ReadMergeRequest,
+    /// From a branch of the project.
+    CreateMergeRequestFrom,
+    /// Into a branch of the project.
+    CreateMergeRequestIn,
+    UpdateMergeRequest,
+    CreateNote,
+    AdminNote,
+    ReadInternalNote,
     ReadTerraformState,
     AdminTerraformState,
     ReadGroup,
@@ -106,6 +116,13 @@ impl Store {
                 };
                 level.is_none_or(|level| level != "disabled") && at_least(needed)
             }
+            Ability::ReadMergeRequest
+            | Ability::CreateMergeRequestFrom
+            | Ability::CreateMergeRequestIn
+            | Ability::UpdateMergeRequest
+            | Ability::CreateNote
+            | Ability::AdminNote
+            | Ability::ReadInternalNote => self.can_merge_request(user, ability, project),
             Ability::ForkProject => {
                 let off = |feature: &str| {
                     project.settings.get(feature).and_then(|level| level.as_str()) == Some("disabled")
@@ -120,6 +137,36 @@ impl Store {
             Ability::ChangeVisibilityLevel | Ability::ArchiveProject | Ability::RemoveProject => {
                 at_least(OWNER)
             }
+            _ => false,
+        }
+    }
+
+    /// Abilities that have to do with merge requests and the notes on them.
+    fn can_merge_request(&self, user: Option<&User>, ability: Ability, project: &Project) -> bool {
+        let role = self.project_role(user, project);
+        let admin = user.is_some_and(|user| user.admin);
+        let at_least = |level: u8| admin || role >= level;
+        let feature = |name: &str| project.settings.get(name).and_then(|level| level.as_str());
+        let off = |name: &str| feature(name) == Some("disabled");
+        if off("merge_requests_access_level") || off("repository_access_level") {
+            return false;
+        }
+        let members_only = feature("merge_requests_access_level") == Some("private");
+        let public = sees(user, project.visibility) && !members_only;
+        let reads = at_least(REPORTER) || (role == PLANNER && !members_only) || public;
+        let writable = !self.is_archived(project);
+        // Whoever is signed in is a guest of what they see.
+        let guest = user.is_some() && (at_least(GUEST) || sees(user, project.visibility));
+        match ability {
+            Ability::ReadMergeRequest => reads,
+            Ability::CreateMergeRequestFrom | Ability::UpdateMergeRequest => writable && at_least(DEVELOPER),
+            Ability::CreateMergeRequestIn => {
+                let planner = project.visibility == Visibility::Private && role == PLANNER && !admin;
+                writable && guest && !planner && self.can_project(user, Ability::ReadCode, project)
+            }
+            Ability::CreateNote => writable && guest && reads,
+            Ability::AdminNote => writable && at_least(MAINTAINER),
+            Ability::ReadInternalNote => at_least(PLANNER),
             _ => false,
         }
     }

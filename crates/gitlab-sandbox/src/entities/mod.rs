@@ -2,9 +2,12 @@
 
 mod group;
 mod member;
+mod merge_request;
 mod project;
 mod user;
 mod variable;
+
+pub use merge_request::Commits;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};

@@ -173,7 +173,7 @@ impl View<'_> {
             "archived": self.store.is_archived(project),
             "container_expiration_policy": expiration_policy(project),
             "service_desk_enabled": false,
-            "can_create_merge_request_in": self.store.can(self.user, Ability::PushCode, project),
+            "can_create_merge_request_in": self.store.can(self.user, Ability::CreateMergeRequestIn, project),
             "creator_id": project.creator_id,
             "import_status": match project.import {
                 None => "none",

@@ -3,6 +3,7 @@
 mod access;
 pub mod change;
 pub mod http;
+pub mod merge;
 pub mod refs;
 pub mod repository;
 #[cfg(test)]

@@ -10,7 +10,10 @@ mod group_lists;
 mod groups;
 mod license;
 mod members;
+mod merge_request_merge;
+mod merge_requests;
 mod namespaces;
+mod notes;
 mod personal_access_tokens;
 mod project_lifecycle;
 mod project_lists;
@@ -52,6 +55,9 @@ pub fn router(app: App) -> Router {
         .merge(project_lifecycle::routes())
         .merge(project_lists::routes())
         .merge(forks::routes())
+        .merge(merge_requests::routes())
+        .merge(merge_request_merge::routes())
+        .merge(notes::routes())
         .merge(members::routes())
         .merge(shares::routes())
         .merge(variables::routes())

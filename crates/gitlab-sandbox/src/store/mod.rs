@@ -30,6 +30,8 @@ pub struct Store {
     pub protected_branches: Table<ProtectedBranch>,
     pub deploy_keys: Table<DeployKey>,
     pub variables: Table<Variable>,
+    pub merge_requests: Table<MergeRequest>,
+    pub notes: Table<Note>,
     pub terraform_states: Table<TerraformState>,
     pub terraform_state_versions: Table<TerraformStateVersion>,
     pub jobs: Table<Job>,
@@ -42,7 +44,8 @@ pub struct Store {
 macro_rules! each_table {
     ($store:ident, $table:ident => $call:expr) => {
         each_table!(@ $store, $table => $call; users groups projects members group_links tokens protected_branches
-            deploy_keys variables terraform_states terraform_state_versions jobs redirects settings sequences)
+            deploy_keys variables merge_requests notes terraform_states terraform_state_versions jobs redirects
+            settings sequences)
     };
     (@ $store:ident, $table:ident => $call:expr; $($field:ident)*) => {
         $({ let $table = &mut $store.$field; $call })*

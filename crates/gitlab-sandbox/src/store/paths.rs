@@ -82,6 +82,11 @@ impl Store {
         self.protected_branches.remove_children(id);
         self.deploy_keys.remove_children(id);
         self.variables.remove_children(Some(Source::Project(id)));
+        let merge_requests: Vec<u64> = self.merge_requests.children(id).map(|row| row.id).collect();
+        for merge_request in merge_requests {
+            self.notes.remove_children(merge_request);
+            self.merge_requests.remove(merge_request);
+        }
         let states: Vec<u64> = self.terraform_states.children(id).map(|row| row.id).collect();
         for state in states {
             self.remove_terraform_state(state);

@@ -331,6 +331,72 @@ impl Variable {
     }
 }
 
+#[derive(Clone, Serialize, Deserialize)]
+pub struct MergeRequest {
+    pub id: u64,
+    /// The number that it has in its project.
+    pub iid: u64,
+    /// The project that it goes to.
+    pub project_id: u64,
+    pub source_project_id: u64,
+    pub source_branch: String,
+    pub target_branch: String,
+    pub title: String,
+    pub description: Option<String>,
+    pub author_id: u64,
+    pub assignee_ids: Vec<u64>,
+    pub reviewer_ids: Vec<u64>,
+    pub labels: Vec<String>,
+    pub squash: bool,
+    pub remove_source_branch: Option<bool>,
+    pub discussion_locked: Option<bool>,
+    pub allow_collaboration: bool,
+    pub closed: Option<Event>,
+    pub merged: Option<Merged>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+record!(
+    MergeRequest,
+    "merge_requests",
+    |row| u64 = row.project_id,
+    (u64, u64) = (row.project_id, row.iid)
+);
+
+/// Who did something, and when.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Event {
+    pub user_id: u64,
+    pub at: Timestamp,
+}
+
+/// How a merge request was merged.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Merged {
+    pub event: Event,
+    /// The merge commit; `None` where the branch was moved forward only.
+    pub commit: Option<String>,
+    pub squash_commit: Option<String>,
+    /// Where the source and the target branch were.
+    pub head: String,
+    pub target: String,
+}
+
+/// A comment on a merge request, or a change to it that GitLab notes.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Note {
+    pub id: u64,
+    pub merge_request_id: u64,
+    pub author_id: u64,
+    pub body: String,
+    pub system: bool,
+    /// Shown to reporters only.
+    pub internal: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+record!(Note, "notes", |row| u64 = row.merge_request_id, u64 = row.id);
+
 /// A named Terraform state of a project; its contents are its versions.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct TerraformState {
