@@ -9,7 +9,7 @@ use std::time::Instant;
 use anstream::{eprint, eprintln};
 use tokio::sync::watch;
 
-use super::connect::{Endpoint, Instance, load};
+use super::connect::{Connected, Endpoint, Instance, load};
 use super::output::{can_ask, color};
 use super::plan::{self, Chosen};
 use super::progress::Lines;
@@ -63,7 +63,7 @@ struct Run<'a> {
     global: &'a Global,
     session: &'a Session,
     started: Instant,
-    interrupt: watch::Sender<Interrupt>,
+    interrupt: &'a watch::Sender<Interrupt>,
     outcome: Outcome,
 }
 
@@ -102,10 +102,17 @@ impl Args {
             url: Some(&saved.url),
             token: saved.token.as_ref(),
             ca_file: saved.ca_file.as_deref(),
+            state: saved.state.as_ref(),
         };
         let connected = instance.connect(global, endpoint, Some("apply")).await?;
-        let mut run = Run::new(global, &connected.session, started);
-        let (ledger, live) = run.session.recheck(&saved).await?;
+        let outcome = self
+            .run_saved(Run::new(global, &connected, started), &saved)
+            .await;
+        connected.close(outcome).await
+    }
+
+    async fn run_saved(&self, mut run: Run<'_>, saved: &SavedPlan) -> Result<Exit, Problem> {
+        let (ledger, live) = run.session.recheck(saved).await?;
         self.show(&run, &saved.plan);
         self.check_size(&saved.plan)?;
         let observed = Observed {
@@ -115,7 +122,7 @@ impl Args {
         };
         self.carry_out(&mut run, &saved.plan, observed, everything())
             .await?;
-        run.outcome.print(run.session, started, self.format);
+        run.outcome.print(run.session, run.started, self.format);
         if run.outcome.last.failures.is_empty() && spreads(&saved.plan) {
             eprintln!("GitLab wrote into what lives in the groups, too: run `autogit apply` again.");
         }
@@ -134,17 +141,28 @@ impl Args {
         let targets = self.chosen.targets()?;
         let endpoint = (&config).into();
         let connected = self.instance.connect(global, endpoint, Some("apply")).await?;
-        findings::show_edition(&loaded.sources, &config, &connected.session.about);
-        let mut run = Run::new(global, &connected.session, started);
-        let mut round = self.round(&mut run, &loaded.sources, &config, &targets).await?;
+        let run = Run::new(global, &connected, started);
+        let outcome = self.run_config(run, &loaded.sources, &config, &targets).await;
+        connected.close(outcome).await
+    }
+
+    async fn run_config(
+        &self,
+        mut run: Run<'_>,
+        sources: &Sources,
+        config: &Config,
+        targets: &Targets,
+    ) -> Result<Exit, Problem> {
+        findings::show_edition(sources, config, &run.session.about);
+        let mut round = self.round(&mut run, sources, config, targets).await?;
         if round.confirmed && run.outcome.last.failures.is_empty() && spreads(&round.plan) {
-            round = self.round(&mut run, &loaded.sources, &config, &targets).await?;
+            round = self.round(&mut run, sources, config, targets).await?;
         }
         if !round.confirmed && run.outcome.done.is_empty() {
             eprintln!("Nothing was changed.");
             return Ok(Exit::Declined);
         }
-        run.outcome.print(run.session, started, self.format);
+        run.outcome.print(run.session, run.started, self.format);
         Ok(match run.outcome.exit() {
             Exit::Done if !round.confirmed => Exit::Declined,
             Exit::Done | Exit::Declined if round.flawed => Exit::Failed,
@@ -198,9 +216,12 @@ impl Args {
     ) -> Result<(), Problem> {
         let session = run.session;
         if plan.steps.is_empty() {
-            return Ok(session.conclude(None, observed.survey)?);
+            return Ok(session.conclude(None, observed.survey).await?);
         }
-        let journal = session.store.begin(observed.ledger)?;
+        let journal = session
+            .store
+            .begin(observed.ledger, plan, session.client.reader().server_time())
+            .await?;
         // Held until the state is saved: an interrupt ends the program only where nobody listens.
         let interrupt = run.interrupt.subscribe();
         let progress = Arc::new(Lines::new(plan.steps.len(), self.format));
@@ -218,7 +239,12 @@ impl Args {
         };
         run.outcome.last = applying.run(plan).await;
         run.outcome.done.extend(progress.end());
-        Ok(session.conclude(Some(&journal), observed.survey)?)
+        let concluded = session.conclude(Some(&journal), observed.survey).await;
+        if concluded.is_err() {
+            // What was done is told, even where it could not be recorded.
+            run.outcome.print(session, run.started, self.format);
+        }
+        Ok(concluded?)
     }
 
     /// Refuses a plan that is larger than anybody meant.
@@ -280,12 +306,12 @@ impl Args {
 }
 
 impl<'a> Run<'a> {
-    fn new(global: &'a Global, session: &'a Session, started: Instant) -> Self {
+    fn new(global: &'a Global, connected: &'a Connected, started: Instant) -> Self {
         Run {
             global,
-            session,
+            session: &connected.session,
             started,
-            interrupt: interrupts(),
+            interrupt: &connected.interrupt,
             outcome: Outcome::default(),
         }
     }
@@ -302,26 +328,4 @@ fn spreads(plan: &Plan) -> bool {
         let kind = kinds::by_name(&step.address.kind);
         kind.is_some_and(|kind| step.changes.iter().any(kind.rules.spreads))
     })
-}
-
-/// The first interrupt lets what is in flight finish, the second stops it. Where nothing is, it ends the program.
-fn interrupts() -> watch::Sender<Interrupt> {
-    let asked = watch::Sender::new(Interrupt::None);
-    let heard = asked.clone();
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            if heard.receiver_count() == 0 {
-                std::process::exit(Exit::Interrupted.code().into());
-            }
-            let next = match *heard.borrow() {
-                Interrupt::None => Interrupt::Finish,
-                Interrupt::Finish | Interrupt::Stop => Interrupt::Stop,
-            };
-            if next == Interrupt::Finish {
-                eprintln!("finishing what is in flight; interrupt again to stop at once");
-            }
-            heard.send_replace(next);
-        }
-    });
-    asked
 }

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::output::color;
-use super::{Global, Problem, findings};
-use crate::config::{self, Config, Loaded, SecretRef, Severity};
-use crate::engine::Session;
-use crate::engine::state::{Directory, Lock, Store};
+use super::{Global, Problem, findings, interrupt};
+use crate::config::{self, Config, GitlabState, Loaded, SecretRef, Severity};
+use crate::engine::state::{Directory, Remote, Store};
+use crate::engine::{Interrupt, Session};
 use crate::kinds;
-use crate::live::gitlab::Settings;
+use crate::live::gitlab::{Client, Settings, TerraformState};
 use crate::live::sandbox::Sandbox;
 use crate::live::secrets::{Secrets, check_url};
 
@@ -27,15 +29,24 @@ pub struct Instance {
     pub parallelism: u16,
 }
 
-/// A session, the sandbox that may stand behind it, and the lock, given back last.
+/// A session, and the sandbox that may stand behind it.
 pub struct Connected {
     /// The session.
     pub session: Session,
+    /// What the user asks while a command that writes goes on.
+    pub interrupt: watch::Sender<Interrupt>,
     _sandbox: Option<Sandbox>,
-    _lock: Option<Lock>,
 }
 
-/// How to reach an instance, as a config or a saved plan says it.
+impl Connected {
+    /// Gives the lock back, whatever came of the command.
+    pub async fn close<T>(self, outcome: Result<T, Problem>) -> Result<T, Problem> {
+        release(&self.session.store, outcome).await
+    }
+}
+
+/// How to reach an instance and its state, as a config or a saved plan says it.
+#[derive(Clone, Copy)]
 pub struct Endpoint<'a> {
     /// Its URL.
     pub url: Option<&'a url::Url>,
@@ -43,6 +54,8 @@ pub struct Endpoint<'a> {
     pub token: Option<&'a SecretRef>,
     /// A certificate authority of its own.
     pub ca_file: Option<&'a Path>,
+    /// Where state is kept, if not beside the config.
+    pub state: Option<&'a GitlabState>,
 }
 
 impl<'a> From<&'a Config> for Endpoint<'a> {
@@ -52,80 +65,177 @@ impl<'a> From<&'a Config> for Endpoint<'a> {
             url: gitlab.url.as_ref(),
             token: gitlab.token.as_ref(),
             ca_file: gitlab.ca_file.as_deref(),
+            state: config.state.as_ref(),
         }
     }
 }
 
 impl Instance {
     /// Connects to the sandbox, or to the instance at `endpoint`. A command that writes gives its name as `locks`:
-    /// it has the store to itself before anything else is done.
+    /// it has the store to itself before anything else is done, until it is [closed](Connected::close).
     pub async fn connect(
         &self,
         global: &Global,
         endpoint: Endpoint<'_>,
         locks: Option<&str>,
     ) -> Result<Connected, Problem> {
-        if self.sandbox {
-            return self.connect_to_sandbox(global, locks).await;
-        }
-        let missing = |key: &str, example: &str| {
-            Problem::new(format!(
-                "failed to reach GitLab: {} has no `gitlab.{key}`",
-                global.config.display()
-            ))
-            .help(format!(
-                "add `{key}: {example}` under `gitlab:`, or try the file with --sandbox"
-            ))
+        let access = Access::new(global, endpoint, self.sandbox, self.allow_exec);
+        let store = access.store().await?;
+        let interrupt = match locks {
+            Some(operation) => hold(&store, operation).await?,
+            None => watch::Sender::default(),
         };
-        let url = endpoint
-            .url
-            .ok_or_else(|| missing("url", "https://git.example.org"))?;
-        let token = endpoint
-            .token
-            .ok_or_else(|| missing("token", "{env: AUTOGIT_TOKEN}"))?;
-        check_url(url, std::env::var("AUTOGIT_URL").ok().as_deref())?;
-        let store = store(global, url.as_str())?;
-        let lock = locks.map(|operation| store.lock(operation)).transpose()?;
-        let folder = folder(&global.config);
-        let secrets = Secrets::new(folder, self.allow_exec);
-        let token = secrets.token(token).await?;
-        let mut settings = Settings::new(url.clone(), token);
-        settings.ca_file = endpoint.ca_file.map(|file| folder.join(file));
-        Ok(Connected {
-            session: self.open(settings, store, secrets).await?,
-            _sandbox: None,
-            _lock: lock,
-        })
+        match self.open(&access, &store).await {
+            Ok((session, sandbox)) => Ok(Connected {
+                session,
+                interrupt,
+                _sandbox: sandbox,
+            }),
+            Err(problem) => release(&store, Err(problem)).await,
+        }
     }
 
-    async fn connect_to_sandbox(&self, global: &Global, locks: Option<&str>) -> Result<Connected, Problem> {
-        let store = store(global, SANDBOX)?;
-        let lock = locks.map(|operation| store.lock(operation)).transpose()?;
-        let data = sandbox_data(&store);
-        let sandbox = Sandbox::start(&data).map_err(|error| {
-            Problem::new(format!(
-                "failed to start the sandbox in {}: {error}",
-                data.display()
-            ))
-        })?;
-        let settings = Settings::new(sandbox.url.clone(), sandbox.token.clone());
-        let secrets = Secrets::new(folder(&global.config), self.allow_exec);
-        secrets.keep(sandbox.token.clone());
-        Ok(Connected {
-            session: self.open(settings, store, secrets).await?,
-            _sandbox: Some(sandbox),
-            _lock: lock,
-        })
-    }
-
-    async fn open(
-        &self,
-        mut settings: Settings,
-        store: Directory,
-        secrets: Secrets,
-    ) -> Result<Session, Problem> {
+    async fn open(&self, access: &Access<'_>, store: &Store) -> Result<(Session, Option<Sandbox>), Problem> {
+        let (mut settings, sandbox) = match store {
+            Store::Directory(directory) if self.sandbox => {
+                let data = sandbox_data(directory);
+                let sandbox = Sandbox::start(&data).map_err(|error| {
+                    Problem::new(format!(
+                        "failed to start the sandbox in {}: {error}",
+                        data.display()
+                    ))
+                })?;
+                let settings = Settings::new(sandbox.url.clone(), sandbox.token.clone());
+                access.secrets.keep(sandbox.token.clone());
+                (settings, Some(sandbox))
+            }
+            _ => (access.settings(access.endpoint.token).await?, None),
+        };
         settings.parallelism = usize::from(self.parallelism);
-        Ok(Session::open(settings, Box::new(store), Arc::new(secrets)).await?)
+        let session = Session::open(settings, store.clone(), access.secrets.clone()).await?;
+        Ok((session, sandbox))
+    }
+}
+
+/// How a command gets at an instance and its state.
+pub struct Access<'a> {
+    global: &'a Global,
+    endpoint: Endpoint<'a>,
+    sandbox: bool,
+    secrets: Arc<Secrets>,
+}
+
+impl<'a> Access<'a> {
+    /// Access to the sandbox, or to the instance at `endpoint`.
+    pub fn new(global: &'a Global, endpoint: Endpoint<'a>, sandbox: bool, allow_exec: bool) -> Self {
+        Access {
+            global,
+            endpoint,
+            sandbox,
+            secrets: Arc::new(Secrets::new(folder(&global.config), allow_exec)),
+        }
+    }
+
+    /// The store: the one that is configured, or the sandbox's own.
+    pub async fn store(&self) -> Result<Store, Problem> {
+        match self.endpoint.state.filter(|_| !self.sandbox) {
+            Some(state) => self.remote(state).await,
+            None => self.directory(),
+        }
+    }
+
+    /// The store beside the config.
+    pub fn directory(&self) -> Result<Store, Problem> {
+        let directory = match self.sandbox {
+            true => directory(self.global, SANDBOX),
+            false => directory(self.global, self.url()?.as_str()),
+        };
+        Ok(Store::Directory(Arc::new(directory?)))
+    }
+
+    /// The store in GitLab.
+    pub async fn remote(&self, state: &GitlabState) -> Result<Store, Problem> {
+        let token = state.token.as_ref().or(self.endpoint.token);
+        let mut settings = self.settings(token).await?;
+        // GitLab takes the token of a job in another form, and nothing but its name tells it from others.
+        settings.job_token = token == Some(&SecretRef::Env("CI_JOB_TOKEN".into()));
+        let client = Client::connect(settings)?;
+        let place = format!("{} of the project {}", state.name, state.project);
+        let state = TerraformState::new(client, &state.project, &state.name);
+        let remote = Remote::new(state, self.url()?.as_str(), &place, Remote::PATIENCE);
+        Ok(Store::Remote(remote))
+    }
+
+    fn url(&self) -> Result<&url::Url, Problem> {
+        let missing = || self.missing("url", "https://git.example.org");
+        self.endpoint.url.ok_or_else(missing)
+    }
+
+    async fn settings(&self, token: Option<&SecretRef>) -> Result<Settings, Problem> {
+        let url = self.url()?;
+        let token = token.ok_or_else(|| self.missing("token", "{env: AUTOGIT_TOKEN}"))?;
+        check_url(url, std::env::var("AUTOGIT_URL").ok().as_deref())?;
+        let token = self.secrets.token(token).await?;
+        let mut settings = Settings::new(url.clone(), token);
+        let folder = folder(&self.global.config);
+        settings.ca_file = self.endpoint.ca_file.map(|file| folder.join(file));
+        Ok(settings)
+    }
+
+    fn missing(&self, key: &str, example: &str) -> Problem {
+        Problem::new(format!(
+            "failed to reach GitLab: {} has no `gitlab.{key}`",
+            self.global.config.display()
+        ))
+        .help(format!(
+            "add `{key}: {example}` under `gitlab:`, or try the file with --sandbox"
+        ))
+    }
+}
+
+/// Takes the lock of a store. Whoever interrupts from now on gives it back.
+pub async fn hold(store: &Store, operation: &str) -> Result<watch::Sender<Interrupt>, Problem> {
+    let interrupt = interrupt::listen(vec![store.clone()])?;
+    store.lock(operation).await?;
+    Ok(interrupt)
+}
+
+/// Gives the lock of a store back, whatever came of the command that held it.
+pub async fn release<T>(store: &Store, outcome: Result<T, Problem>) -> Result<T, Problem> {
+    match (outcome, store.release().await) {
+        (outcome, Ok(())) => outcome,
+        (Ok(_), Err(error)) => Err(error.into()),
+        (Err(problem), Err(error)) => {
+            Problem::from(error).print();
+            Err(problem)
+        }
+    }
+}
+
+/// The state that a command without a session is about.
+#[derive(clap::Args)]
+pub struct State {
+    /// The state of the sandbox instead of the config's GitLab
+    #[arg(long, global = true)]
+    pub sandbox: bool,
+    /// Let secrets of the form `{exec: […]}` run their program
+    #[arg(long, global = true)]
+    pub allow_exec: bool,
+}
+
+impl State {
+    /// The store.
+    pub async fn store(&self, global: &Global) -> Result<Store, Problem> {
+        let config = match self.sandbox {
+            true => Config::default(),
+            false => load(global)?.1,
+        };
+        self.access(global, &config).store().await
+    }
+
+    /// How to get at it.
+    pub fn access<'a>(&self, global: &'a Global, config: &'a Config) -> Access<'a> {
+        Access::new(global, config.into(), self.sandbox, self.allow_exec)
     }
 }
 
@@ -146,27 +256,11 @@ pub fn sandbox_data(store: &Directory) -> PathBuf {
 }
 
 /// The state of an instance, beside the config.
-pub fn store(global: &Global, instance: &str) -> Result<Directory, Problem> {
+pub fn directory(global: &Global, instance: &str) -> Result<Directory, Problem> {
     Ok(Directory::open(
         &global.config.with_file_name(".autogit"),
         instance,
     )?)
-}
-
-/// The state that a command without a connection is about.
-pub fn offline_store(global: &Global, sandbox: bool) -> Result<Directory, Problem> {
-    if sandbox {
-        return store(global, SANDBOX);
-    }
-    let (_, config) = load(global)?;
-    let url = config.gitlab.url.ok_or_else(|| {
-        Problem::new(format!(
-            "failed to find the state: {} has no `gitlab.url`, by which it is kept",
-            global.config.display()
-        ))
-        .help("name the instance there, or say --sandbox")
-    })?;
-    store(global, url.as_str())
 }
 
 /// Loads the config, and shows whatever is wrong with it.

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 use url::Url;
 
-use super::connect::{Endpoint, folder};
+use super::connect::{Access, Endpoint, folder};
 use super::output::color;
 use super::validate::Format;
 use super::{Exit, Global, Problem, findings};
@@ -57,6 +57,7 @@ impl Args {
                     url: Some(url),
                     token: Some(&token),
                     ca_file: self.ca_file.as_deref(),
+                    state: None,
                 };
                 examine(endpoint, &Secrets::new(".", false), &mut diagnosis).await;
             }
@@ -106,10 +107,18 @@ async fn from_config(global: &Global, diagnosis: &mut Diagnosis) -> Option<Url> 
         "config",
         format!("{file} declares {resources} resources"),
     ));
-    if let Some(url) = &config.gitlab.url {
-        let base = global.config.with_file_name(".autogit");
-        diagnosis.checks.extend(doctor::store(&base, url.as_str()));
-    }
+    let state = match (&config.state, &config.gitlab.url) {
+        (Some(state), _) => match Access::new(global, (&config).into(), false, false)
+            .remote(state)
+            .await
+        {
+            Ok(store) => doctor::store(&store).await,
+            Err(problem) => vec![Check::failed("state", problem.message())],
+        },
+        (None, Some(url)) => doctor::directory(&global.config.with_file_name(".autogit"), url.as_str()).await,
+        (None, None) => Vec::new(),
+    };
+    diagnosis.checks.extend(state);
     let secrets = Secrets::new(folder(&global.config), false);
     examine((&config).into(), &secrets, diagnosis).await;
     // Once the token is known: it must not be the value of anything.

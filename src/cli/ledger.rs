@@ -17,9 +17,8 @@ Examples:
 pub struct Args {
     #[command(subcommand)]
     command: Command,
-    /// The state of the sandbox instead of the config's GitLab
-    #[arg(long, global = true)]
-    sandbox: bool,
+    #[command(flatten)]
+    state: connect::State,
 }
 
 #[derive(clap::Subcommand)]
@@ -39,17 +38,21 @@ enum Command {
 }
 
 impl Args {
-    pub fn run(self, global: &Global) -> Result<Exit, Problem> {
-        let store = connect::offline_store(global, self.sandbox)?;
+    pub async fn run(self, global: &Global) -> Result<Exit, Problem> {
+        let store = self.state.store(global).await?;
         match self.command {
-            Command::List { format } => list(&store, format),
-            Command::Forget { addresses } => forget(&store, &addresses),
+            Command::List { format } => list(&store, format).await,
+            Command::Forget { addresses } => {
+                let _interrupt = connect::hold(&store, "ledger forget").await?;
+                let forgotten = forget(&store, &addresses).await;
+                connect::release(&store, forgotten).await
+            }
         }
     }
 }
 
-fn list(store: &dyn Store, format: Format) -> Result<Exit, Problem> {
-    let ledger = store.load()?;
+async fn list(store: &Store, format: Format) -> Result<Exit, Problem> {
+    let ledger = store.load().await?;
     if format == Format::Json {
         let resources: Vec<_> = ledger
             .resources
@@ -77,9 +80,8 @@ fn list(store: &dyn Store, format: Format) -> Result<Exit, Problem> {
     Ok(Exit::Done)
 }
 
-fn forget(store: &dyn Store, addresses: &[Address]) -> Result<Exit, Problem> {
-    let _lock = store.lock("ledger forget")?;
-    let mut ledger = store.load()?;
+async fn forget(store: &Store, addresses: &[Address]) -> Result<Exit, Problem> {
+    let mut ledger = store.load().await?;
     if let Some(unknown) = addresses
         .iter()
         .find(|address| !ledger.resources.contains_key(address))
@@ -91,7 +93,7 @@ fn forget(store: &dyn Store, addresses: &[Address]) -> Result<Exit, Problem> {
     }
     ledger.resources.retain(|address, _| !addresses.contains(address));
     ledger.in_doubt.retain(|address, _| !addresses.contains(address));
-    store.save(ledger)?;
+    store.save(ledger).await?;
     println!("Forgot {} resources. They stay as they are.", addresses.len());
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ mod connect;
 mod doctor;
 mod findings;
 mod init;
+mod interrupt;
 mod ledger;
 mod output;
 mod plan;
@@ -13,6 +14,7 @@ mod progress;
 mod report;
 mod sandbox;
 mod schema;
+mod state;
 mod status;
 mod unlock;
 mod validate;
@@ -69,6 +71,7 @@ enum Command {
     Status(status::Args),
     Doctor(doctor::Args),
     Ledger(ledger::Args),
+    State(state::Args),
     Unlock(unlock::Args),
     Schema(schema::Args),
     Sandbox(sandbox::Args),
@@ -85,8 +88,9 @@ pub fn run() -> ExitCode {
         Command::Apply(args) => block_on(args.run(&global)),
         Command::Status(args) => block_on(args.run(&global)),
         Command::Doctor(args) => block_on(args.run(&global)),
-        Command::Ledger(args) => args.run(&global),
-        Command::Unlock(args) => args.run(&global),
+        Command::Ledger(args) => block_on(args.run(&global)),
+        Command::State(args) => block_on(args.run(&global)),
+        Command::Unlock(args) => block_on(args.run(&global)),
         Command::Schema(args) => args.run(),
         Command::Sandbox(args) => block_on(args.run(&global)),
         Command::Completions(args) => args.run(),

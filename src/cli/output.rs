@@ -74,6 +74,11 @@ impl Problem {
         self
     }
 
+    /// What failed, without what to do.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints it to standard error.
     pub fn print(&self) {
         let Problem { message, remedy } = self;
@@ -115,7 +120,7 @@ impl From<engine::Error> for Problem {
 
 impl From<StateError> for Problem {
     fn from(error: StateError) -> Self {
-        Problem::new(error.to_string())
+        Problem::new(error.to_string()).maybe_help(error.remedy())
     }
 }
 

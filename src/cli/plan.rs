@@ -171,6 +171,7 @@ fn save(instance: &Instance, config: &Config, session: &Session, survey: &Survey
         url: session.url.clone(),
         token: config.gitlab.token.clone(),
         ca_file: config.gitlab.ca_file.clone(),
+        state: config.state.clone(),
         sandbox: instance.sandbox,
         moved: survey.moved.clone(),
         recorded: SavedPlan::recorded(&plan, &survey.ledger),

@@ -53,7 +53,7 @@ impl Args {
     pub async fn run(self, global: &Global) -> Result<Exit, Problem> {
         let dir = match self.dir {
             Some(dir) => dir,
-            None => connect::sandbox_data(&connect::store(global, connect::SANDBOX)?),
+            None => connect::sandbox_data(&connect::directory(global, connect::SANDBOX)?),
         };
         let mut options = Options::new(&dir);
         options.listen = self.listen;

@@ -28,9 +28,10 @@ impl Args {
         let (_, config) = load(global)?;
         let connected = self.instance.connect(global, (&config).into(), None).await?;
         let session = &connected.session;
-        let ledger = session.store.load()?;
+        let ledger = session.store.load().await?;
         let leftovers = &ledger.in_doubt;
-        let holder = session.store.holder()?;
+        // Finding out takes a right that the rest does not.
+        let holder = session.store.holder().await.map_err(Problem::from);
         let mut kinds: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         for address in config.declarations.keys() {
             kinds.entry(&address.kind).or_default().0 += 1;
@@ -54,12 +55,12 @@ impl Args {
                     "gitlab": {"version": about.version, "edition": edition},
                     "user": {"name": about.user, "administrator": about.admin},
                     "store": session.store.describe(),
-                    "locked_by": holder,
+                    "locked_by": holder.as_ref().unwrap_or(&None),
                     "interrupted": leftovers.keys().collect::<Vec<_>>(),
                     "kinds": kinds,
                 })
             );
-            return Ok(Exit::Done);
+            return holder.map(|_| Exit::Done);
         }
         let role = if about.admin { "administrator" } else { "user" };
         println!(
@@ -70,9 +71,10 @@ impl Args {
         for (kind, (declared, managed)) in kinds {
             println!("  {kind}: {declared} declared, {managed} managed");
         }
-        match holder {
-            Some(holder) => println!("Locked by {holder}"),
-            None => println!("Not locked"),
+        match &holder {
+            Ok(Some(holder)) => println!("Locked by {holder}"),
+            Ok(None) => println!("Not locked"),
+            Err(_) => println!("Whether it is locked is not known"),
         }
         if !leftovers.is_empty() {
             println!(
@@ -81,6 +83,6 @@ impl Args {
             );
             leftovers.keys().for_each(|address| println!("  {address}"));
         }
-        Ok(Exit::Done)
+        holder.map(|_| Exit::Done)
     }
 }

@@ -1,23 +1,31 @@
-//! `autogit unlock`: clears what a dead process left of its lock.
+//! `autogit unlock`: clears a lock that a dead process left.
 
 use anstream::println;
 
-use super::{Exit, Global, Problem, connect};
-use crate::engine::state::Store;
+use super::connect::State;
+use super::{Exit, Global, Problem};
 
 /// Clear the lock that a dead process left
 ///
-/// A lock that a living process holds is never taken from it.
+/// A lock in a directory is never taken from a process that lives. Whether the holder of a lock in GitLab lives cannot be
+/// known: it is shown, and its lock is cleared only with --force.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  autogit unlock
+  autogit unlock --force    the job that held the lock was killed")]
 pub struct Args {
-    /// The lock of the sandbox's state instead of that of the config's GitLab
+    #[command(flatten)]
+    state: State,
+    /// Clear a lock in GitLab, whoever holds it: a run that still goes on finds out and stops
     #[arg(long)]
-    sandbox: bool,
+    force: bool,
 }
 
 impl Args {
-    pub fn run(self, global: &Global) -> Result<Exit, Problem> {
-        match connect::offline_store(global, self.sandbox)?.unlock()? {
+    pub async fn run(self, global: &Global) -> Result<Exit, Problem> {
+        let store = self.state.store(global).await?;
+        match store.unlock(self.force).await? {
             Some(holder) => println!("Cleared the lock of {holder}."),
             None => println!("Nothing is locked."),
         }

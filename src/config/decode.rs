@@ -15,7 +15,7 @@ use super::layout::{Layout, PRESET_SECTION, Resource};
 use super::merge::{FieldTerm, Opinion, effective, fields, is_absent};
 use super::model::{Config, Declaration, Edition, Origin, Policy};
 use super::schema::{PRESET, policy_field};
-use super::settings::{check_includes, gitlab, prune};
+use super::settings::{check_includes, gitlab, prune, state};
 use super::shape::Shape;
 use super::suggest;
 use super::tree::{Data, Entry, Node, Span, to_object};
@@ -59,6 +59,9 @@ impl<'a> Decoder<'a> {
         }
         if let Some(entry) = layout.prune {
             self.config.prune = prune(entry, self.grammar, self.report);
+        }
+        if let Some(section) = layout.state {
+            self.config.state = state(section, self.grammar, self.report);
         }
         let presets = layout.presets.values();
         let healthy: BTreeSet<&str> = presets

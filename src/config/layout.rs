@@ -20,14 +20,7 @@ pub(super) const PRESET_SECTION: &str = "repos";
 const VERSION: u64 = 1;
 
 /// Names of the language that this version does not know yet.
-const PLANNED: &[&str] = &[
-    "rules",
-    "hosts",
-    "architectures",
-    "gpu_policies",
-    "runner_pools",
-    "state",
-];
+const PLANNED: &[&str] = &["rules", "hosts", "architectures", "gpu_policies", "runner_pools"];
 
 /// Every part of the config, found and told apart.
 #[derive(Default)]
@@ -36,6 +29,7 @@ pub(super) struct Layout<'a> {
     pub includes: Vec<&'a Entry>,
     pub gitlab: Option<&'a Entry>,
     pub prune: Option<&'a Entry>,
+    pub state: Option<&'a Entry>,
     pub presets: BTreeMap<&'a str, &'a Entry>,
     pub resources: BTreeMap<Address, Resource<'a>>,
 }
@@ -66,6 +60,7 @@ impl<'a> Layout<'a> {
             ("include", _) => self.includes.push(entry),
             ("gitlab", _) => once(&mut self.gitlab, entry, report),
             ("prune", _) => once(&mut self.prune, entry, report),
+            ("state", _) => once(&mut self.state, entry, report),
             (PRESETS, _) if take_presets(shapes) => {
                 for preset in map_entries(entry, report) {
                     self.preset(preset, report);
@@ -109,7 +104,7 @@ impl<'a> Layout<'a> {
 pub(super) fn top_level_keys(shapes: &[Shape]) -> Vec<&'static str> {
     let sections = shapes.iter().filter_map(Shape::section);
     let presets = take_presets(shapes).then_some(PRESETS);
-    ["autogit", "include", "gitlab", "prune"]
+    ["autogit", "include", "gitlab", "prune", "state"]
         .into_iter()
         .chain(presets)
         .chain(sections)

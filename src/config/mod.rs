@@ -25,7 +25,9 @@ mod tree;
 pub use diagnostic::{Diagnostic, Label, Severity, Sources};
 pub use explain::{Explained, Explanation};
 pub use load::{Loaded, load, load_bytes};
-pub use model::{Config, Declaration, Edition, Gitlab, Origin, Policy, Position, Prune, SecretRef};
+pub use model::{
+    Config, Declaration, Edition, Gitlab, GitlabState, Origin, Policy, Position, Prune, SecretRef,
+};
 pub use reference::reference;
 pub use schema::schema;
 pub use shape::{Decoded, FieldProblem, Place, Shape};

@@ -52,6 +52,8 @@ pub struct Config {
     pub gitlab: Gitlab,
     /// What happens to what AutoGit manages and the config no longer declares.
     pub prune: Prune,
+    /// Where state is kept, if not beside the config.
+    pub state: Option<GitlabState>,
     /// Every resource declared, nested ones under their own address.
     pub declarations: BTreeMap<Address, Declaration>,
     /// The nested collections that were written, even empty ones, by their kind and their parent's address: `prune: all` holds those complete.
@@ -98,6 +100,22 @@ pub enum Edition {
     Ce,
     /// Enterprise Edition.
     Ee,
+}
+
+/// State in GitLab's own Terraform-state API, on the instance at `gitlab.url`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GitlabState {
+    /// The path of the project that keeps the state. It must exist, and whoever may read its state (Developer) sees what AutoGit manages.
+    #[schemars(extend("examples" = ["platform/forge"]))]
+    pub project: String,
+    /// The state's name in that project.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$"), extend("examples" = ["production"]))]
+    pub name: String,
+    /// Reference to a token for the state alone; `gitlab.token` unless it is set. `{env: CI_JOB_TOKEN}` is sent as the token of a CI job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{"env": "CI_JOB_TOKEN"}]))]
+    pub token: Option<SecretRef>,
 }
 
 /// What happens to what AutoGit manages and the config no longer declares.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::layout::{PRESET_SECTION, PRESETS};
-use super::model::{Edition, Policy, Prune, SecretRef};
+use super::model::{Edition, GitlabState, Policy, Prune, SecretRef};
 use super::shape::Shape;
 
 /// The name of the `include` list's definition.
@@ -21,6 +21,8 @@ pub(super) const PRUNE: &str = "prune";
 const POLICY: &str = "policy";
 /// What a map says beside the two forms of its values: the field that the plain one means.
 pub(super) const SHORTHAND: &str = "x-shorthand";
+/// The name of the `state` section's definition.
+pub(super) const STATE: &str = "state";
 /// The name of a preset's definition.
 pub(super) const PRESET: &str = "preset";
 
@@ -45,6 +47,14 @@ pub(super) struct GitlabSection {
     pub ca_file: Option<PathBuf>,
 }
 
+/// Where AutoGit keeps its state: what it manages, and the lock. Beside the config unless this is set.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{"gitlab": {"project": "platform/forge", "name": "production"}}]))]
+pub(super) struct StateSection {
+    pub gitlab: GitlabState,
+}
+
 /// The JSON Schema (draft 2020-12) of a config whose kinds are `shapes`.
 pub fn schema(shapes: &[Shape]) -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
@@ -53,6 +63,7 @@ pub fn schema(shapes: &[Shape]) -> Value {
         .map(|shape| (shape.schema)(&mut generator).to_value())
         .collect();
     let gitlab = GitlabSection::json_schema(&mut generator).to_value();
+    let state = StateSection::json_schema(&mut generator).to_value();
     let prune = prune_schema(&mut generator);
     let policy = Policy::json_schema(&mut generator).to_value();
     let mut definitions = generator.take_definitions(true);
@@ -69,6 +80,7 @@ pub fn schema(shapes: &[Shape]) -> Value {
     definitions.insert(GITLAB.to_owned(), gitlab);
     definitions.insert(PRUNE.to_owned(), prune);
     definitions.insert(POLICY.to_owned(), policy);
+    definitions.insert(STATE.to_owned(), state);
     definitions.insert(INCLUDE.to_owned(), include_schema());
     let mut root = root(shapes, &definitions);
     keep_used(&root, &mut definitions);
@@ -83,6 +95,7 @@ fn root(shapes: &[Shape], definitions: &Map<String, Value>) -> Value {
         "include": reference(INCLUDE),
         "gitlab": reference(GITLAB),
         "prune": reference(PRUNE),
+        "state": reference(STATE),
     });
     if definitions.contains_key(PRESET) {
         let description =

@@ -6,8 +6,8 @@ use super::check::{Extent, check};
 use super::diagnostic::{Diagnostic, Report};
 use super::grammar::Grammar;
 use super::layout::Layout;
-use super::model::{Gitlab, Prune};
-use super::schema::{GITLAB, GitlabSection, INCLUDE, PRUNE};
+use super::model::{Gitlab, GitlabState, Prune};
+use super::schema::{GITLAB, GitlabSection, INCLUDE, PRUNE, STATE, StateSection};
 use super::tree::{Entry, Node};
 
 /// Checks every `include`; what they name has been read.
@@ -60,6 +60,20 @@ pub(super) fn gitlab(section: &Entry, grammar: &Grammar, report: &mut Report) ->
 pub(super) fn prune(entry: &Entry, grammar: &Grammar, report: &mut Report) -> Prune {
     check(grammar, grammar.id(PRUNE), &entry.value, Extent::Whole, report);
     serde_json::from_value(entry.value.to_json()).unwrap_or_default()
+}
+
+/// The `state:` section.
+pub(super) fn state(section: &Entry, grammar: &Grammar, report: &mut Report) -> Option<GitlabState> {
+    if !check(grammar, grammar.id(STATE), &section.value, Extent::Whole, report).holds {
+        return None;
+    }
+    match serde_json::from_value::<StateSection>(section.value.to_json()) {
+        Ok(StateSection { gitlab }) => Some(gitlab),
+        Err(error) => {
+            report.add(section.key_span, "", Diagnostic::error(error.to_string()));
+            None
+        }
+    }
 }
 
 fn url(node: &Node, report: &mut Report) -> Option<Url> {

@@ -142,7 +142,10 @@ impl Applying<'_> {
         let mut running = JoinSet::new();
         let mut in_flight = BTreeSet::new();
         loop {
-            while *self.interrupt.borrow() == Interrupt::None && running.len() < self.parallelism.max(1) {
+            while *self.interrupt.borrow() == Interrupt::None
+                && !self.journal.is_lost()
+                && running.len() < self.parallelism.max(1)
+            {
                 let Some(number) = ready.pop_first() else { break };
                 let step = &plan.steps[number];
                 match self.obstacle(step, plan, &outcomes) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observe::Reach;
 use super::state::{self, Ledger, StateError};
-use crate::config::SecretRef;
+use crate::config::{GitlabState, SecretRef};
 use crate::core::{Action, Address, Entry, Live, Path, Plan, Step, diff};
 use crate::kinds;
 
@@ -22,6 +22,9 @@ pub struct SavedPlan {
     pub token: Option<SecretRef>,
     /// The certificate authority of the instance.
     pub ca_file: Option<PathBuf>,
+    /// Where state is kept, if not beside the config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<GitlabState>,
     /// Whether it was made for the embedded sandbox.
     pub sandbox: bool,
     /// The path that something had before it moves.
@@ -66,7 +69,7 @@ impl SavedPlan {
             error,
         })?;
         let wrong = |why: String| StateError::Unreadable {
-            path: path.into(),
+            place: path.display().to_string(),
             why,
         };
         #[derive(Deserialize)]

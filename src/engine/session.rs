@@ -20,7 +20,7 @@ pub struct Session {
     /// The way to it.
     pub client: Client,
     /// Where state is kept.
-    pub store: Box<dyn Store>,
+    pub store: Store,
     /// Makes the store's fingerprints.
     pub key: FingerprintKey,
     /// Resolves references to secrets.
@@ -32,15 +32,11 @@ impl Session {
     ///
     /// # Errors
     /// When GitLab does not answer, is too old, or the store cannot be used.
-    pub async fn open(
-        settings: Settings,
-        store: Box<dyn Store>,
-        secrets: Arc<Secrets>,
-    ) -> Result<Self, Error> {
+    pub async fn open(settings: Settings, store: Store, secrets: Arc<Secrets>) -> Result<Self, Error> {
         let url = settings.url.clone();
         let client = Client::connect(settings)?;
         let about = About::read(&client.reader(), url.as_str()).await?;
-        let key = store.fingerprint_key()?;
+        let key = store.fingerprint_key().await?;
         Ok(Session {
             url,
             about,
@@ -61,7 +57,7 @@ impl Session {
         targets: &Targets,
         resolves: bool,
     ) -> Result<(Survey, Plan), Error> {
-        let ledger = self.store.load()?;
+        let ledger = self.store.load().await?;
         // What was remembered may have been written since.
         let reader = self.client.reader();
         let secrets = resolves.then_some(&*self.secrets);
@@ -76,7 +72,7 @@ impl Session {
     /// # Errors
     /// When something moved, or GitLab does not answer.
     pub async fn recheck(&self, saved: &SavedPlan) -> Result<(Ledger, BTreeMap<Address, Live>), Error> {
-        let mut ledger = self.store.load()?;
+        let mut ledger = self.store.load().await?;
         let reach = saved.reach(&ledger);
         let mut live = reach.observe(&self.client.reader(), &self.about).await?;
         let touched: BTreeSet<&Address> = saved.plan.steps.iter().map(|step| &step.address).collect();
@@ -89,8 +85,8 @@ impl Session {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn conclude(&self, journal: Option<&Journal>, survey: Option<&Survey>) -> Result<(), Error> {
-        let before = self.store.load()?;
+    pub async fn conclude(&self, journal: Option<&Journal>, survey: Option<&Survey>) -> Result<(), Error> {
+        let before = self.store.load().await?;
         let mut ledger = match (journal, survey) {
             (Some(journal), _) => journal.ledger(),
             (None, Some(survey)) => survey.ledger.clone(),
@@ -101,7 +97,7 @@ impl Session {
         }
         ledger.serial = before.serial;
         if journal.is_some() || ledger != before || before.serial == 0 {
-            self.store.save(ledger)?;
+            self.store.save(ledger).await?;
         }
         Ok(())
     }

@@ -346,7 +346,10 @@ impl Rule {
             is_default: false,
         };
         let address = Key::within(task.step.address.key.path.clone(), guard.name.as_str());
-        let guarding = cx.writer.guarding(Address::new("protected_branch", address))?;
+        let guarding = cx
+            .writer
+            .guarding(Address::new("protected_branch", address))
+            .await?;
         let nobody = json!({"name": guard.name, "push_access_level": 0, "merge_access_level": 0});
         match guarding.post::<Value>(&guard.collection(), nobody).await {
             // An earlier attempt, whose outcome was not known, made it.

@@ -84,6 +84,10 @@ fn sections() {
             ("section_not_a_map", "autogit: 1\nrepos: [a/b]\n"),
             ("section_include_without_file", "autogit: 1\ninclude: [x.yaml]\n"),
             ("section_prune", "autogit: 1\nprune: everything\n"),
+            (
+                "section_state",
+                "autogit: 1\nstate: {gitlab: {name: a/b, token: glpat-x, path: y}}\n",
+            ),
         ],
     );
 }

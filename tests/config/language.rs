@@ -331,7 +331,7 @@ fn the_starter_file_validates_without_a_remark() {
 fn the_reference_describes_every_key_and_its_examples_load() {
     let reference = reference(SHAPES);
     let examples: Vec<_> = reference.split("```").skip(1).step_by(2).collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     for example in examples {
         let yaml = example.strip_prefix("yaml\n").unwrap();
         config(&format!("autogit: 1\n{yaml}"));

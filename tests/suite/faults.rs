@@ -14,6 +14,9 @@ pub fn trials() -> Vec<Trial> {
         an_update_killed_at_any_write_converges,
         an_update_survives_any_lost_reply_or_server_error,
         a_rate_limit_is_waited_for,
+        with_its_state_in_gitlab_a_first_apply_killed_at_any_write_converges,
+        with_its_state_in_gitlab_an_update_killed_at_any_write_converges,
+        with_its_state_in_gitlab_a_first_apply_survives_any_lost_reply_or_server_error,
     ]
 }
 
@@ -67,16 +70,19 @@ const ALLOW: [&str; 5] = [
 struct Scenario {
     before: Option<&'static str>,
     config: &'static str,
+    /// Whether GitLab keeps the state.
+    remote: bool,
     writes: u64,
     world: Value,
     ledger: Vec<(String, String)>,
 }
 
 impl Scenario {
-    fn new(before: Option<&'static str>, config: &'static str) -> Self {
+    fn new(before: Option<&'static str>, config: &'static str, remote: bool) -> Self {
         let mut scenario = Scenario {
             before,
             config,
+            remote,
             writes: 0,
             world: Value::Null,
             ledger: Vec::new(),
@@ -90,17 +96,20 @@ impl Scenario {
         scenario
     }
 
-    fn first() -> Self {
-        Self::new(None, BEFORE)
+    fn first(remote: bool) -> Self {
+        Self::new(None, BEFORE, remote)
     }
 
-    fn update() -> Self {
-        Self::new(Some(BEFORE), AFTER)
+    fn update(remote: bool) -> Self {
+        Self::new(Some(BEFORE), AFTER, remote)
     }
 
     fn begin(&self) -> Forge {
         // GitLab's own protection of a default branch would come between, and cost a write more or less.
         let forge = Forge::with(|options| options.protection_delay = Duration::from_secs(600));
+        if self.remote {
+            forge.keep_state_in_gitlab("");
+        }
         for user in ["alice", "bob", "carol"] {
             forge.user(user, &["api"]);
         }
@@ -213,6 +222,9 @@ fn killed(scenario: &Scenario) {
         });
         let run = run.wait();
         assert_eq!(run.code, None, "{case}: it was to be killed\n{}", run.all());
+        if scenario.remote {
+            forge.run(&["unlock", "--force"]).exits(0);
+        }
         let again = forge.run(&ALLOW);
         assert_eq!(again.code, Some(0), "{case}: {}", again.all());
     });
@@ -232,25 +244,37 @@ fn survived(scenario: &Scenario) {
 }
 
 fn a_first_apply_killed_at_any_write_converges() {
-    killed(&Scenario::first());
+    killed(&Scenario::first(false));
 }
 
 fn an_update_killed_at_any_write_converges() {
-    killed(&Scenario::update());
+    killed(&Scenario::update(false));
 }
 
 fn a_first_apply_survives_any_lost_reply_or_server_error() {
-    survived(&Scenario::first());
+    survived(&Scenario::first(false));
 }
 
 fn an_update_survives_any_lost_reply_or_server_error() {
-    survived(&Scenario::update());
+    survived(&Scenario::update(false));
 }
 
 fn a_rate_limit_is_waited_for() {
-    let scenario = Scenario::first();
+    let scenario = Scenario::first(false);
     let forge = scenario.begin();
     forge.arm(json!({"every": 5, "count": 3, "status": 429, "retry_after": 1}));
     forge.run(&ALLOW).exits(0);
     scenario.expect(&forge, "429");
+}
+
+fn with_its_state_in_gitlab_a_first_apply_killed_at_any_write_converges() {
+    killed(&Scenario::first(true));
+}
+
+fn with_its_state_in_gitlab_an_update_killed_at_any_write_converges() {
+    killed(&Scenario::update(true));
+}
+
+fn with_its_state_in_gitlab_a_first_apply_survives_any_lost_reply_or_server_error() {
+    survived(&Scenario::first(true));
 }

@@ -15,6 +15,8 @@ mod protection;
 mod rights;
 mod secrets;
 mod state;
+mod state_commands;
+mod state_gitlab;
 mod support;
 
 use std::process::ExitCode;
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         faults::trials(),
         protection::trials(),
         state::trials(),
+        state_commands::trials(),
+        state_gitlab::trials(),
         rights::trials(),
         lifecycle::trials(),
         members::trials(),

@@ -40,6 +40,9 @@ pub fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     panic!("never happened: {what}");
 }
 
+/// The state of a forge that keeps it in GitLab.
+pub const STATE: &str = "projects/ops%2Fforge/terraform/state/main";
+
 /// A sandbox, a config and what is kept beside it.
 pub struct Forge {
     /// The config's directory.
@@ -47,6 +50,8 @@ pub struct Forge {
     /// Speaks for the administrator.
     pub admin: Http,
     token: String,
+    /// What else stands above every config.
+    head: OnceLock<String>,
     _sandbox: Sandbox,
     _data: TempDir,
 }
@@ -80,6 +85,7 @@ impl Forge {
         Forge {
             dir: TempDir::new().unwrap(),
             token: sandbox.token().to_owned(),
+            head: OnceLock::new(),
             admin,
             _sandbox: sandbox,
             _data: data,
@@ -92,6 +98,25 @@ impl Forge {
         forge.config(config);
         forge.run(&["apply", "--yes"]).exits(0);
         forge
+    }
+
+    /// Keeps the state of this forge in GitLab itself, in the state `main` of the project `ops/forge`; `more` says more
+    /// about it.
+    pub fn keep_state_in_gitlab(&self, more: &str) {
+        let group = self.admin.post("groups", json!({"name": "ops", "path": "ops"}));
+        let project = json!({"path": "forge", "namespace_id": group["id"]});
+        self.admin.post("projects", project);
+        let state = format!("state: {{gitlab: {{project: ops/forge, name: main{more}}}}}\n");
+        self.head.set(state).expect("it is kept in one place");
+    }
+
+    /// The state that GitLab keeps, if there is one yet.
+    pub fn document(&self) -> Value {
+        let reply = self.admin.send(Method::GET, STATE, None);
+        match reply.status {
+            200 => reply.body,
+            _ => Value::Null,
+        }
     }
 
     /// Where the sandbox listens.
@@ -110,7 +135,8 @@ impl Forge {
             "autogit: 1\ngitlab: {{url: {}, token: {{env: AUTOGIT_TOKEN}}}}\n",
             self.admin.url
         );
-        std::fs::write(self.dir.path().join("autogit.yaml"), head + text).unwrap();
+        let state = self.head.get().map_or("", String::as_str);
+        std::fs::write(self.dir.path().join("autogit.yaml"), head + state + text).unwrap();
     }
 
     /// The program, ready to run beside the config, with nothing else in its environment.
@@ -303,6 +329,11 @@ impl Http {
             Reply { status, body }
         })
     }
+}
+
+/// Runs a future to its end.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(future)
 }
 
 /// How many cases of one test go on at a time.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 use url::Url;
@@ -74,17 +75,26 @@ pub async fn secrets(config: &Config, secrets: &Secrets) -> Check {
     }
 }
 
-/// The state of `instance` in `base`.
-pub fn store(base: &Path, instance: &str) -> Vec<Check> {
-    const NAME: &str = "state";
-    let Some(store) = Directory::find(base, instance) else {
+/// The state of `instance` in the folder `base`.
+pub async fn directory(base: &Path, instance: &str) -> Vec<Check> {
+    let Some(directory) = Directory::find(base, instance) else {
         return vec![Check::ok(
-            NAME,
+            "state",
             "none yet: nothing is managed, so nothing is pruned",
         )];
     };
+    let root = directory.root().to_owned();
+    let mut checks = store(&Store::Directory(Arc::new(directory))).await;
+    checks.push(private(&root));
+    checks.push(ignored(base));
+    checks
+}
+
+/// The state in a store.
+pub async fn store(store: &Store) -> Vec<Check> {
+    const NAME: &str = "state";
     let mut checks = Vec::new();
-    match store.load() {
+    match store.load().await {
         Ok(ledger) => {
             let managed = ledger.resources.len();
             checks.push(Check::ok(
@@ -95,9 +105,7 @@ pub fn store(base: &Path, instance: &str) -> Vec<Check> {
         }
         Err(error) => checks.push(Check::failed(NAME, error.to_string())),
     }
-    checks.push(lock(&store));
-    checks.push(private(store.root()));
-    checks.push(ignored(base));
+    checks.push(lock(store).await);
     checks
 }
 
@@ -113,9 +121,9 @@ fn interrupted(in_doubt: usize) -> Check {
     }
 }
 
-fn lock(store: &Directory) -> Check {
+async fn lock(store: &Store) -> Check {
     const NAME: &str = "lock";
-    match store.holder() {
+    match store.holder().await {
         Ok(None) => Check::ok(NAME, "nobody holds it"),
         Ok(Some(holder)) => Check::warning(NAME, format!("held by {holder}"))
             .help("wait until it is done; `autogit unlock` clears what a dead process left"),

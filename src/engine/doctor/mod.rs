@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::live::gitlab::Settings;
 
-pub use local::{guard, secrets, store, token as token_reference};
+pub use local::{directory, guard, secrets, store, token as token_reference};
 pub use rights::{Answer, Right, Rights};
 
 /// How one thing stands.

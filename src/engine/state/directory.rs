@@ -4,13 +4,13 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{FingerprintKey, Holder, Journal, Ledger, Lock, StateError, Store, journal};
+use super::{Document, FingerprintKey, Holder, Journal, Ledger, StateError, journal};
 
 /// State in a directory that only its owner can read.
 ///
@@ -19,6 +19,8 @@ use super::{FingerprintKey, Holder, Journal, Ledger, Lock, StateError, Store, jo
 pub struct Directory {
     root: PathBuf,
     instance: String,
+    /// The lock's file, while it is held.
+    held: Mutex<Option<File>>,
 }
 
 impl Directory {
@@ -46,6 +48,7 @@ impl Directory {
         Ok(Directory {
             root,
             instance: instance.to_owned(),
+            held: Mutex::default(),
         })
     }
 
@@ -56,6 +59,7 @@ impl Directory {
         root.is_dir().then(|| Directory {
             root,
             instance: instance.to_owned(),
+            held: Mutex::default(),
         })
     }
 
@@ -81,12 +85,12 @@ impl Directory {
                     });
                 }
                 Err(TryLockError::WouldBlock) => match holder(file) {
-                    Some(holder) => return Err(StateError::Locked(Some(holder))),
+                    Some(holder) => return Err(locked(Some(holder))),
                     None => std::thread::sleep(GLANCE),
                 },
             }
         }
-        Err(StateError::Locked(None))
+        Err(locked(None))
     }
 
     fn lock_file(&self) -> Result<File, StateError> {
@@ -104,29 +108,25 @@ impl Directory {
             error,
         })
     }
-}
 
-impl Store for Directory {
-    fn describe(&self) -> String {
-        self.root.display().to_string()
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
     }
 
-    fn load(&self) -> Result<Ledger, StateError> {
-        let path = self.file(LEDGER);
-        let ledger = read_json::<Ledger>(&path)?.unwrap_or_else(|| Ledger::new(&self.instance));
-        if ledger.version > Ledger::VERSION {
-            let (format, known) = (ledger.version, Ledger::VERSION);
-            let why =
-                format!("it has format {format}, and this program knows up to {known}: use a newer one");
-            return Err(StateError::Unreadable { path, why });
-        }
-        if ledger.instance != self.instance {
-            let why = format!(
-                "it belongs to {}, not to {}: correct `gitlab.url`, or move the folder away to start anew",
-                ledger.instance, self.instance
-            );
-            return Err(StateError::Unreadable { path, why });
-        }
+    pub(super) fn load(&self) -> Result<Ledger, StateError> {
+        let ledger = self.recorded()?;
+        ledger
+            .check(&self.instance)
+            .map_err(|why| StateError::Unreadable {
+                place: self.file(LEDGER).display().to_string(),
+                why,
+            })?;
+        Ok(ledger)
+    }
+
+    /// The ledger, whatever it is of, with what its journal adds.
+    fn recorded(&self) -> Result<Ledger, StateError> {
+        let ledger = read_json::<Ledger>(&self.file(LEDGER))?.unwrap_or_else(|| Ledger::new(&self.instance));
         let path = self.file(JOURNAL);
         journal::replay(&path, ledger).map_err(|error| StateError::Io {
             doing: "read",
@@ -135,7 +135,24 @@ impl Store for Directory {
         })
     }
 
-    fn save(&self, ledger: Ledger) -> Result<(), StateError> {
+    pub(super) fn pull(&self) -> Result<Document, StateError> {
+        Ok(Document::of(self.recorded()?, &self.key()?))
+    }
+
+    pub(super) fn push(&self, document: Document) -> Result<(), StateError> {
+        let key = document.key().ok_or_else(|| StateError::Unreadable {
+            place: "the state to push".into(),
+            why: "its `fingerprint_key` is not one".into(),
+        })?;
+        let serial = self.recorded()?.serial.max(document.ledger.serial);
+        replace(&self.file(KEY), &key)?;
+        self.save(Ledger {
+            serial,
+            ..document.ledger
+        })
+    }
+
+    pub(super) fn save(&self, ledger: Ledger) -> Result<(), StateError> {
         let serial = ledger.serial + 1;
         write_json(&self.file(LEDGER), &Ledger { serial, ..ledger })?;
         // From here on its serial makes the journal void; removing it only tidies up.
@@ -150,7 +167,7 @@ impl Store for Directory {
         }
     }
 
-    fn begin(&self, ledger: Ledger) -> Result<Journal, StateError> {
+    pub(super) fn begin(&self, ledger: Ledger) -> Result<Journal, StateError> {
         self.save(ledger.clone())?;
         let path = self.file(JOURNAL);
         let ledger = Ledger {
@@ -165,17 +182,20 @@ impl Store for Directory {
         })
     }
 
-    fn fingerprint_key(&self) -> Result<FingerprintKey, StateError> {
-        let path = self.file("key");
+    pub(super) fn fingerprint_key(&self) -> Result<FingerprintKey, StateError> {
+        Ok(FingerprintKey::new(&self.key()?))
+    }
+
+    /// The bytes of the key, which is made if it is not there.
+    fn key(&self) -> Result<[u8; FingerprintKey::LENGTH], StateError> {
+        let path = self.file(KEY);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut bytes = vec![0; FingerprintKey::LENGTH];
-                let random = SystemRandom::new().fill(&mut bytes);
-                random.map_err(|_| StateError::Io {
+                let bytes = FingerprintKey::random().map_err(|error| StateError::Io {
                     doing: "make",
                     path: path.clone(),
-                    error: io::Error::other("no randomness"),
+                    error,
                 })?;
                 // Two first runs at a time must end up with one key.
                 write_new(&path, &bytes)?;
@@ -194,46 +214,38 @@ impl Store for Directory {
             }
         };
         let wrong = "it is not a fingerprint key: remove it, and the next apply records every value anew";
-        let bytes = bytes.try_into().map_err(|_| StateError::Unreadable {
-            path,
+        bytes.try_into().map_err(|_| StateError::Unreadable {
+            place: path.display().to_string(),
             why: wrong.into(),
-        })?;
-        Ok(FingerprintKey::new(&bytes))
+        })
     }
 
-    fn lock(&self, operation: &str) -> Result<Lock, StateError> {
+    pub(super) fn lock(&self, operation: &str) -> Result<(), StateError> {
         let mut file = self.lock_file()?;
         self.take(&mut file)?;
-        let of = |name: &str| std::env::var(name).ok();
-        let host = fs::read_to_string("/etc/hostname").ok();
-        let holder = Holder {
-            pid: std::process::id(),
-            who: format!(
-                "{}@{}",
-                of("USER")
-                    .or_else(|| of("LOGNAME"))
-                    .unwrap_or_else(|| "somebody".into()),
-                host.as_deref().map_or("this host", str::trim)
-            ),
-            operation: operation.to_owned(),
-            since: jiff::Timestamp::now(),
-        };
-        let text = serde_json::to_vec(&holder).expect("a holder is plain text and numbers");
+        let text = serde_json::to_vec(&Holder::this(operation)).expect("a holder is plain text and numbers");
         let write = clear(&mut file).and_then(|()| file.write_all(&text));
         write.map_err(|error| StateError::Io {
             doing: "write",
             path: self.file("lock"),
             error,
         })?;
-        Ok(Lock {
-            release: Some(Box::new(move || {
-                // The kernel gives the lock back in any case; a name left behind only reads oddly.
-                let _ = clear(&mut file);
-            })),
-        })
+        *self.held() = Some(file);
+        Ok(())
     }
 
-    fn unlock(&self) -> Result<Option<Holder>, StateError> {
+    pub(super) fn release(&self) {
+        if let Some(mut file) = self.held().take() {
+            // The kernel gives the lock back in any case; a name left behind only reads oddly.
+            let _ = clear(&mut file);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<File>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn unlock(&self) -> Result<Option<Holder>, StateError> {
         let mut file = self.lock_file()?;
         self.take(&mut file)?;
         let held_by = holder(&mut file);
@@ -245,11 +257,11 @@ impl Store for Directory {
         Ok(held_by)
     }
 
-    fn holder(&self) -> Result<Option<Holder>, StateError> {
+    pub(super) fn holder(&self) -> Result<Option<Holder>, StateError> {
         let mut file = self.lock_file()?;
         match self.take(&mut file) {
             Ok(()) => Ok(None),
-            Err(StateError::Locked(holder)) => Ok(holder),
+            Err(StateError::Locked { holder, .. }) => Ok(holder),
             Err(error) => Err(error),
         }
     }
@@ -266,11 +278,21 @@ fn place(base: &Path, instance: &str) -> PathBuf {
 /// The ledger's file.
 const LEDGER: &str = "ledger.json";
 
+/// The file with the key of the fingerprints.
+const KEY: &str = "key";
+
 /// The journal's file.
 const JOURNAL: &str = "journal.jsonl";
 
 /// Waits out whoever only looks at the lock: ten times this long.
 const GLANCE: Duration = Duration::from_millis(20);
+
+fn locked(holder: Option<Holder>) -> StateError {
+    StateError::Locked {
+        holder,
+        by_force: false,
+    }
+}
 
 fn holder(file: &mut File) -> Option<Holder> {
     let mut text = String::new();
@@ -299,7 +321,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> 
     serde_json::from_slice(&text).map(Some).map_err(|error| {
         let why = format!("{error}: put it back from a backup, or remove it, which loses no resource");
         StateError::Unreadable {
-            path: path.to_owned(),
+            place: path.display().to_string(),
             why,
         }
     })

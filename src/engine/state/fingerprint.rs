@@ -1,6 +1,9 @@
 //! Fingerprints: keyed hashes by which a value is recognised without being kept.
 
+use std::io;
+
 use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
 
 use crate::core::Address;
@@ -16,6 +19,17 @@ impl FingerprintKey {
     /// A key from its bytes.
     pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
         FingerprintKey(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+    }
+
+    /// The bytes of a new key.
+    ///
+    /// # Errors
+    /// When this machine has no randomness.
+    pub(super) fn random() -> io::Result<[u8; Self::LENGTH]> {
+        let mut bytes = [0; Self::LENGTH];
+        let filled = SystemRandom::new().fill(&mut bytes);
+        filled.map_err(|_| io::Error::other("no randomness"))?;
+        Ok(bytes)
     }
 
     /// The fingerprint of one field's value: HMAC-SHA256, the first 16 bytes in hexadecimal.

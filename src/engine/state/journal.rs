@@ -7,9 +7,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::Ledger;
+use super::{Ledger, Remote, StateError};
 use crate::core::{Address, Entry};
 use crate::live::gitlab::{self, Outcome};
 
@@ -118,15 +120,25 @@ impl Book {
     }
 }
 
-/// The journal of a run. Clones write to the same file.
+/// The journal of a run. Clones are the same journal.
 #[derive(Clone)]
 pub struct Journal(Arc<Mutex<Open>>);
 
 struct Open {
-    file: File,
+    place: Place,
     next: u64,
     book: Book,
     server_time: Option<jiff::Timestamp>,
+    /// The lock was lost: nothing more may be written.
+    is_lost: bool,
+}
+
+/// Where records go.
+enum Place {
+    /// Each to a line of a file.
+    File(File),
+    /// Nowhere one by one. What the run was to write was saved before it began, and is left out here as it is done.
+    Remote(Remote, BTreeMap<Address, Intent>),
 }
 
 impl Journal {
@@ -139,14 +151,15 @@ impl Journal {
             .mode(0o600)
             .open(path)?;
         let serial = ledger.serial;
-        let mut open = Open {
-            file,
-            next: 1,
-            book: Book::new(ledger),
-            server_time: None,
-        };
+        let mut open = Open::new(Place::File(file), ledger);
         open.write(Record::Begin { serial })?;
         Ok(Journal(Arc::new(Mutex::new(open))))
+    }
+
+    /// The journal of a run from `ledger`, which is saved already, with what it is `about` to write in doubt.
+    pub(super) fn remote(remote: Remote, ledger: Ledger, about: BTreeMap<Address, Intent>) -> Self {
+        let open = Open::new(Place::Remote(remote, about), ledger);
+        Journal(Arc::new(Mutex::new(open)))
     }
 
     /// The ledger once everything recorded so far is counted.
@@ -179,37 +192,106 @@ impl Journal {
         })
     }
 
+    /// Whether the lock was lost, so that nothing more may be written.
+    pub fn is_lost(&self) -> bool {
+        self.locked().is_lost
+    }
+
+    fn heed(&self, saved: Result<(), StateError>) -> io::Result<()> {
+        if let Err(StateError::Lost { .. }) = &saved {
+            self.locked().is_lost = true;
+        }
+        saved.map_err(io::Error::other)
+    }
+
     fn locked(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Open {
+    fn new(place: Place, ledger: Ledger) -> Self {
+        Open {
+            place,
+            next: 1,
+            book: Book::new(ledger),
+            server_time: None,
+            is_lost: false,
+        }
+    }
+
     fn write(&mut self, record: Record) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&record)?;
-        line.push(b'\n');
-        self.file.write_all(&line)?;
+        match &mut self.place {
+            Place::File(file) => {
+                let mut line = serde_json::to_vec(&record)?;
+                line.push(b'\n');
+                file.write_all(&line)?;
+            }
+            Place::Remote(_, about) => {
+                if let Record::Applied { address, .. } | Record::Removed { address } = &record {
+                    about.remove(address);
+                }
+            }
+        }
         self.book.note(record);
         Ok(())
     }
+
+    /// The ledger as it is known so far, everything in doubt that is still to be written.
+    fn so_far(&self) -> Ledger {
+        let mut ledger = self.book.ledger.clone();
+        if let Place::Remote(_, about) = &self.place {
+            for (address, intent) in about {
+                ledger.in_doubt.entry(address.clone()).or_insert(intent.clone());
+            }
+        }
+        ledger
+    }
+
+    /// What makes durable whatever was recorded so far, where it has to be before a write.
+    fn durable(&self) -> io::Result<Durable> {
+        Ok(match &self.place {
+            Place::File(file) => Durable::File(file.try_clone()?),
+            Place::Remote(remote, _) => Durable::Remote(remote.clone()),
+        })
+    }
+}
+
+/// What outlives the journal's mutex, which must not be held while the disk or GitLab is waited for.
+enum Durable {
+    File(File),
+    Remote(Remote),
 }
 
 impl gitlab::Journal for Journal {
-    fn intent(&self, address: &Address, write: &str) -> io::Result<u64> {
-        let mut open = self.locked();
-        let (number, server_time) = (open.next, open.server_time);
-        open.next += 1;
-        open.write(Record::Intent {
-            number,
-            address: address.clone(),
-            write: write.to_owned(),
-            server_time,
-        })?;
-        // Only an intent has to survive a power cut: what is done can be seen live.
-        let file = open.file.try_clone()?;
-        drop(open);
-        file.sync_data()?;
-        Ok(number)
+    fn intent<'a>(&'a self, address: &'a Address, write: &'a str) -> BoxFuture<'a, io::Result<u64>> {
+        async move {
+            let (number, durable) = {
+                let mut open = self.locked();
+                let (number, server_time) = (open.next, open.server_time);
+                open.next += 1;
+                open.write(Record::Intent {
+                    number,
+                    address: address.clone(),
+                    write: write.to_owned(),
+                    server_time,
+                })?;
+                (number, open.durable()?)
+            };
+            match durable {
+                // Only an intent has to survive a power cut: what is done can be seen live.
+                Durable::File(file) => {
+                    let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
+                    synced.unwrap_or_else(|panic| Err(io::Error::other(panic)))?;
+                }
+                Durable::Remote(remote) => {
+                    let confirmed = remote.confirm(|| self.locked().so_far()).await;
+                    self.heed(confirmed)?;
+                }
+            }
+            Ok(number)
+        }
+        .boxed()
     }
 
     fn done(&self, number: u64, outcome: Outcome) -> io::Result<()> {
@@ -219,11 +301,34 @@ impl gitlab::Journal for Journal {
         })
     }
 
-    fn guard(&self, guard: &Address, of: &Address) -> io::Result<()> {
-        self.locked().write(Record::Guard {
-            guard: guard.clone(),
-            of: of.clone(),
-        })
+    fn guard<'a>(&'a self, guard: &'a Address, of: &'a Address) -> BoxFuture<'a, io::Result<()>> {
+        async move {
+            let durable = {
+                let mut open = self.locked();
+                open.write(Record::Guard {
+                    guard: guard.clone(),
+                    of: of.clone(),
+                })?;
+                open.durable()?
+            };
+            match durable {
+                // Its intent makes it durable.
+                Durable::File(_) => Ok(()),
+                // No plan announced it.
+                Durable::Remote(remote) => {
+                    let mut ledger = self.locked().so_far();
+                    ledger.in_doubt.insert(
+                        guard.clone(),
+                        Intent {
+                            since: self.locked().server_time,
+                            guards: Some(of.clone()),
+                        },
+                    );
+                    self.heed(remote.save(ledger).await)
+                }
+            }
+        }
+        .boxed()
     }
 }
 
@@ -285,8 +390,8 @@ mod tests {
         (folder, path, journal, ledger)
     }
 
-    #[test]
-    fn replay_gives_what_the_run_knew() {
+    #[tokio::test]
+    async fn replay_gives_what_the_run_knew() {
         let (_folder, path, journal, ledger) = begun();
         let (made, refused, lost) = (at("repo.a/made"), at("repo.a/refused"), at("repo.a/lost"));
         for (address, outcome) in [
@@ -294,7 +399,7 @@ mod tests {
             (&refused, Some(Outcome::Refused)),
             (&lost, None),
         ] {
-            let number = journal.intent(address, "POST /projects").unwrap();
+            let number = journal.intent(address, "POST /projects").await.unwrap();
             if let Some(outcome) = outcome {
                 journal.done(number, outcome).unwrap();
             }
@@ -306,18 +411,20 @@ mod tests {
         assert_eq!(replay(&path, ledger).unwrap(), known);
     }
 
-    #[test]
-    fn a_guard_that_was_removed_again_leaves_no_doubt() {
+    #[tokio::test]
+    async fn a_guard_that_was_removed_again_leaves_no_doubt() {
         let (_folder, _path, journal, _) = begun();
         let (guard, of) = (at("protected_branch.a/b:main*"), at("protected_branch.a/b:main"));
-        journal.guard(&guard, &of).unwrap();
+        journal.guard(&guard, &of).await.unwrap();
         let made = journal
             .intent(&guard, "POST /projects/1/protected_branches")
+            .await
             .unwrap();
         journal.done(made, Outcome::Done).unwrap();
         assert_eq!(journal.ledger().in_doubt[&guard].guards, Some(of));
         let removed = journal
             .intent(&guard, "DELETE /projects/1/protected_branches/main%2A")
+            .await
             .unwrap();
         journal.done(removed, Outcome::Done).unwrap();
         assert!(journal.ledger().in_doubt.is_empty());

@@ -2,21 +2,28 @@
 //! losing the state loses no resource.
 
 mod directory;
+mod document;
+mod error;
 mod fingerprint;
+mod holder;
 mod journal;
+mod remote;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Address, Entry};
+use crate::core::{Address, Entry, Plan};
 
 pub use directory::Directory;
 pub(in crate::engine) use directory::replace;
+pub use document::Document;
+pub use error::StateError;
 pub use fingerprint::FingerprintKey;
+pub use holder::Holder;
 pub use journal::{Intent, Journal};
+pub use remote::Remote;
 
 /// What AutoGit manages on one instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +39,9 @@ pub struct Ledger {
     /// What interrupted runs may have written, and nobody has looked at since.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub in_doubt: BTreeMap<Address, Intent>,
+    /// The store that it was moved to: here it is of no more use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<String>,
 }
 
 impl Ledger {
@@ -46,95 +56,178 @@ impl Ledger {
             ..Ledger::default()
         }
     }
-}
 
-/// Who holds a lock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// Process id.
-    pub pid: u32,
-    /// User and host, as far as the environment tells.
-    pub who: String,
-    /// The command.
-    pub operation: String,
-    /// Since when.
-    pub since: jiff::Timestamp,
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Holder {
-            pid,
-            who,
-            operation,
-            since,
-        } = self;
-        write!(f, "`autogit {operation}` of {who}, process {pid}, since {since}")
-    }
-}
-
-/// Where state is kept.
-pub trait Store: Send + Sync {
-    /// What a plan's header calls it.
-    fn describe(&self) -> String;
-
-    /// The ledger, with what an interrupted run's journal adds to it; an empty one where there is none yet.
-    fn load(&self) -> Result<Ledger, StateError>;
-
-    /// Replaces the ledger, counting its serial up, and ends the journal that led to it.
-    fn save(&self, ledger: Ledger) -> Result<(), StateError>;
-
-    /// Saves the ledger that a run starts from, and begins the run's journal. The lock must be held.
-    fn begin(&self, ledger: Ledger) -> Result<Journal, StateError>;
-
-    /// The key of this store's fingerprints.
-    fn fingerprint_key(&self) -> Result<FingerprintKey, StateError>;
-
-    /// Takes the lock for as long as the guard lives.
-    fn lock(&self, operation: &str) -> Result<Lock, StateError>;
-
-    /// Clears what a dead process left in the lock, and says whose it was; never under a live one.
-    fn unlock(&self) -> Result<Option<Holder>, StateError>;
-
-    /// Who holds the lock now, if anyone.
-    fn holder(&self) -> Result<Option<Holder>, StateError>;
-}
-
-/// The lock, held until dropped.
-pub struct Lock {
-    release: Option<Box<dyn FnOnce() + Send>>,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if let Some(release) = self.release.take() {
-            release();
+    /// Refuses one that a newer program wrote, that belongs to another instance than `instance`, or that was moved.
+    ///
+    /// # Errors
+    /// Says why it is refused, and what to do.
+    pub fn check(&self, instance: &str) -> Result<(), String> {
+        let (format, known) = (self.version, Self::VERSION);
+        if format > known {
+            return Err(format!(
+                "it has format {format}, and this program knows up to {known}: use a newer one"
+            ));
+        }
+        if self.instance != instance {
+            return Err(format!(
+                "it belongs to {}, not to {instance}: correct `gitlab.url`, or keep the state elsewhere to start anew",
+                self.instance
+            ));
+        }
+        match &self.moved_to {
+            Some(place) => Err(format!(
+                "it was moved to {place}: let `state` in the config say so, or move it back with `autogit state move`"
+            )),
+            None => Ok(()),
         }
     }
 }
 
-/// Why state could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// Somebody else works on it.
-    #[error("the state is locked by {}; wait until it is done", .0.as_ref().map_or("another process".into(), Holder::to_string))]
-    Locked(Option<Holder>),
-    /// The file system said no.
-    #[error("failed to {doing} {}: {error}", path.display())]
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// The cause.
-        error: io::Error,
-    },
-    /// A file of the state is not what this program writes.
-    #[error("failed to read {}: {why}", path.display())]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        why: String,
-    },
+/// Where state is kept. Clones are the same store.
+#[derive(Clone)]
+pub enum Store {
+    /// In files beside the config.
+    Directory(Arc<Directory>),
+    /// In GitLab's Terraform-state API.
+    Remote(Remote),
+}
+
+impl Store {
+    /// The instance whose state it is.
+    pub fn instance(&self) -> &str {
+        match self {
+            Store::Directory(directory) => directory.instance(),
+            Store::Remote(remote) => remote.instance(),
+        }
+    }
+
+    /// What a plan's header calls it.
+    pub fn describe(&self) -> String {
+        match self {
+            Store::Directory(directory) => directory.root().display().to_string(),
+            Store::Remote(remote) => remote.describe().to_owned(),
+        }
+    }
+
+    /// The ledger, with what an interrupted run's journal adds to it; an empty one where there is none yet.
+    ///
+    /// # Errors
+    /// When it cannot be read: that is never taken for "none yet".
+    pub async fn load(&self) -> Result<Ledger, StateError> {
+        match self {
+            Store::Directory(directory) => directory.load(),
+            Store::Remote(remote) => remote.load().await,
+        }
+    }
+
+    /// Replaces the ledger, counting its serial up, and ends the journal that led to it. The lock must be held.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the lock was lost.
+    pub async fn save(&self, ledger: Ledger) -> Result<(), StateError> {
+        match self {
+            Store::Directory(directory) => directory.save(ledger),
+            Store::Remote(remote) => remote.save(ledger).await,
+        }
+    }
+
+    /// The whole state, whatever it is of, or `None` where there is none yet.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn pull(&self) -> Result<Option<Document>, StateError> {
+        let document = match self {
+            Store::Directory(directory) => directory.pull(),
+            Store::Remote(remote) => remote.pull().await,
+        };
+        Ok(Some(document?).filter(|document| document.ledger.serial > 0))
+    }
+
+    /// Replaces the whole state, counting its serial up from the higher one. The lock must be held.
+    ///
+    /// # Errors
+    /// As for [`Store::save`].
+    pub async fn push(&self, document: Document) -> Result<(), StateError> {
+        match self {
+            Store::Directory(directory) => directory.push(document),
+            Store::Remote(remote) => remote.push(document).await,
+        }
+    }
+
+    /// Saves the ledger that a run starts from, and begins the run's journal. `now` is GitLab's clock. The lock must
+    /// be held.
+    ///
+    /// # Errors
+    /// As for [`Store::save`].
+    pub async fn begin(
+        &self,
+        ledger: Ledger,
+        plan: &Plan,
+        now: Option<jiff::Timestamp>,
+    ) -> Result<Journal, StateError> {
+        match self {
+            Store::Directory(directory) => directory.begin(ledger),
+            Store::Remote(remote) => remote.begin(ledger, plan, now).await,
+        }
+    }
+
+    /// The key of this store's fingerprints. Where a store that is not of this machine has none yet, it is new, and
+    /// kept with the first ledger that is saved.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn fingerprint_key(&self) -> Result<FingerprintKey, StateError> {
+        match self {
+            Store::Directory(directory) => directory.fingerprint_key(),
+            Store::Remote(remote) => remote.fingerprint_key().await,
+        }
+    }
+
+    /// Takes the lock, to be held until it is released or this process ends.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] when somebody else holds it.
+    pub async fn lock(&self, operation: &str) -> Result<(), StateError> {
+        match self {
+            Store::Directory(directory) => directory.lock(operation),
+            Store::Remote(remote) => remote.lock(operation).await,
+        }
+    }
+
+    /// Gives the lock back, if it is held.
+    ///
+    /// # Errors
+    /// When that could not be done.
+    pub async fn release(&self) -> Result<(), StateError> {
+        match self {
+            Store::Directory(directory) => {
+                directory.release();
+                Ok(())
+            }
+            Store::Remote(remote) => remote.release().await,
+        }
+    }
+
+    /// Clears a lock that another left behind, and says whose it was. A directory's is never cleared under a living
+    /// process; of GitLab's nobody can tell whether its holder lives, so it is cleared only with `force`.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] when it was not cleared.
+    pub async fn unlock(&self, force: bool) -> Result<Option<Holder>, StateError> {
+        match self {
+            Store::Directory(directory) => directory.unlock(),
+            Store::Remote(remote) => remote.unlock(force).await,
+        }
+    }
+
+    /// Who holds the lock now, if anyone.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn holder(&self) -> Result<Option<Holder>, StateError> {
+        match self {
+            Store::Directory(directory) => directory.holder(),
+            Store::Remote(remote) => remote.holder().await,
+        }
+    }
 }

@@ -20,6 +20,8 @@ pub struct Settings {
     pub url: Url,
     /// An access token; `None`: ask as nobody.
     pub token: Option<SecretString>,
+    /// Whether it is the token of a CI job, which GitLab takes in another form.
+    pub job_token: bool,
     /// A PEM file with certificate authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
     /// For one request, its reply included. Default 30 s.
@@ -36,6 +38,7 @@ impl Settings {
         Settings {
             url,
             token: Some(token),
+            job_token: false,
             ca_file: None,
             timeout: Duration::from_secs(30),
             parallelism: 10,
@@ -65,6 +68,7 @@ pub(super) struct Inner {
     /// The base URL without a slash at its end.
     base: String,
     pub(super) token: Option<SecretString>,
+    pub(super) job_token: bool,
     pub(super) limits: Limits,
     pub(super) retries: Retries,
     pub(super) tally: Tally,
@@ -91,7 +95,7 @@ impl Client {
         // Redirects are never followed: they could carry the token elsewhere, and a redirect is not existence.
         let http = reqwest::Client::builder()
             .user_agent(concat!("autogit/", env!("CARGO_PKG_VERSION")))
-            .default_headers(HeaderMap::from_iter(token))
+            .default_headers(HeaderMap::from_iter(token.filter(|_| !settings.job_token)))
             .redirect(reqwest::redirect::Policy::none())
             .timeout(settings.timeout)
             .connect_timeout(settings.timeout.min(Duration::from_secs(10)));
@@ -102,6 +106,7 @@ impl Client {
             http,
             base,
             token: settings.token,
+            job_token: settings.job_token,
             limits: Limits::new(settings.parallelism, settings.retries.longest_pause),
             retries: settings.retries,
             tally: Tally::default(),

@@ -205,7 +205,7 @@ impl Error {
             (Kind::Decode, ..) => {
                 "check that `gitlab.url` names GitLab itself, version 17.0 or later".to_owned()
             }
-            (Kind::Journal, ..) => "make the state directory writable and run it again".to_owned(),
+            (Kind::Journal, ..) => "run it again once the state can be written".to_owned(),
             (Kind::Invalid | Kind::Tls | Kind::Usage | Kind::GraphQl(_), ..) => return None,
         };
         Some(said)

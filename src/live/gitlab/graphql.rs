@@ -70,6 +70,7 @@ impl Inner {
             body: Some(&body),
             writes: repeat == Repeat::Never,
             repeat,
+            also: &[],
         };
         let reply = self.call(&call).await.map_err(|error| match error.status() {
             _ if error.detail().contains("less complex query") => {

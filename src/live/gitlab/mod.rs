@@ -1,6 +1,7 @@
 //! The one place that talks to GitLab: TLS, paging, GraphQL, rate limits, retries, and errors that say what to do.
 //!
-//! A [`Reader`] has no means to write; a [`Writer`] journals every write before it is sent.
+//! A [`Reader`] has no means to write; a [`Writer`] journals every write before it is sent; a [`TerraformState`]
+//! writes to one state only, where that journal may be kept.
 
 mod client;
 mod error;
@@ -12,6 +13,7 @@ mod reader;
 mod redact;
 mod request;
 mod retry;
+mod terraform;
 mod tls;
 mod writer;
 
@@ -25,6 +27,7 @@ pub use limits::RateLimit;
 pub use paging::Page;
 pub use reader::Reader;
 pub use retry::Retries;
+pub use terraform::{StateLock, TerraformState};
 pub use writer::{Journal, Outcome, Writer};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

@@ -151,6 +151,7 @@ impl Inner {
             body: None,
             writes: false,
             repeat: Repeat::Safe,
+            also: &[],
         };
         let reply = self.call(&call).await?;
         let next = match (number(&reply.headers, "x-total-pages"), next_link(&reply.headers)) {

@@ -48,6 +48,7 @@ impl Reader {
             body: None,
             writes: false,
             repeat: Repeat::Safe,
+            also: &[],
         };
         self.inner.call(&call).await?.decode(&call.subject)
     }

@@ -12,6 +12,7 @@ fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     key == "value"
         || [
+            "fingerprint_key",
             "token",
             "password",
             "secret",

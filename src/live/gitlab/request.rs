@@ -24,6 +24,9 @@ pub(super) enum Repeat {
     Never,
 }
 
+/// The user that a CI job's token belongs to in basic authentication.
+const JOB_USER: &str = "gitlab-ci-token";
+
 /// A request to send.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
@@ -33,6 +36,8 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<&'a Value>,
     pub(super) writes: bool,
     pub(super) repeat: Repeat,
+    /// Statuses that are an answer, too, where others would be a failure.
+    pub(super) also: &'static [u16],
 }
 
 /// A reply, read to its end.
@@ -65,7 +70,9 @@ impl Inner {
         let mut doubt = false;
         loop {
             let fault = match self.attempt(call, tries.number).await {
-                Ok(reply) if reply.status.is_success() => return Ok(reply),
+                Ok(reply) if reply.status.is_success() || call.also.contains(&reply.status.as_u16()) => {
+                    return Ok(reply);
+                }
                 Ok(reply)
                     if doubt && call.method == Method::DELETE && reply.status == StatusCode::NOT_FOUND =>
                 {
@@ -98,6 +105,9 @@ impl Inner {
         let slot = self.limits.admit().await;
         let started = Instant::now();
         let mut request = self.http.request(call.method.clone(), call.url.clone());
+        if let Some(token) = self.token.as_ref().filter(|_| self.job_token) {
+            request = request.basic_auth(JOB_USER, Some(token.expose_secret()));
+        }
         if let Some(body) = call.body {
             tracing::trace!(request = call.subject, body = %redact::masked(body), "sending");
             request = request.json(body);
@@ -225,7 +235,7 @@ impl Reply {
     }
 
     /// The body as far as it is JSON; `null` where it is not.
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
@@ -266,7 +276,7 @@ pub(super) fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
 }
 
 /// What a reply means that is not a success; `body` is its own, without secrets.
-fn refused(call: &Call<'_>, reply: &Reply, body: &Value, tries: u32) -> Error {
+pub(super) fn refused(call: &Call<'_>, reply: &Reply, body: &Value, tries: u32) -> Error {
     let status = reply.status.as_u16();
     let said = message::flatten(body);
     let detail = match said.strip_prefix(reply.status.as_str()) {

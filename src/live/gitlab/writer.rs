@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,15 +23,15 @@ pub enum Outcome {
 
 /// The record of intended and finished writes. An intent that is never closed is a write whose outcome is not known.
 pub trait Journal: Send + Sync {
-    /// Called before `write` (`POST /projects`) is sent for `address`; must be durable when it returns.
+    /// Called before `write` (`POST /projects`) is sent for `address`; must be durable when it is done.
     /// Gives the intent's number.
-    fn intent(&self, address: &Address, write: &str) -> io::Result<u64>;
+    fn intent<'a>(&'a self, address: &'a Address, write: &'a str) -> BoxFuture<'a, io::Result<u64>>;
 
     /// Called when the outcome of intent `id` is known.
     fn done(&self, id: u64, outcome: Outcome) -> io::Result<()>;
 
     /// Called before `guard` is made, which stands in for `of` while that is being replaced.
-    fn guard(&self, guard: &Address, of: &Address) -> io::Result<()>;
+    fn guard<'a>(&'a self, guard: &'a Address, of: &'a Address) -> BoxFuture<'a, io::Result<()>>;
 }
 
 /// Writes to GitLab on behalf of one resource.
@@ -56,8 +57,8 @@ impl Writer {
     ///
     /// # Errors
     /// When the journal cannot record it.
-    pub fn guarding(&self, guard: Address) -> Result<Writer, Error> {
-        let recorded = self.journal.guard(&guard, &self.address);
+    pub async fn guarding(&self, guard: Address) -> Result<Writer, Error> {
+        let recorded = self.journal.guard(&guard, &self.address).await;
         recorded.map_err(|error| {
             Error::new(
                 Kind::Journal,
@@ -139,6 +140,7 @@ impl Writer {
             body: body.as_ref(),
             writes: true,
             repeat,
+            also: &[],
         };
         let reply: Reply = self
             .journaled(call.subject.clone(), self.client.0.call(&call))
@@ -153,44 +155,28 @@ impl Writer {
         subject: String,
         write: impl Future<Output = Result<R, Error>>,
     ) -> Result<R, Error> {
-        let address = self.address.clone();
-        let name = subject.clone();
+        let failed = |error: io::Error| {
+            Error::new(
+                Kind::Journal,
+                format!("journal {subject} for {}", self.address),
+                error.to_string(),
+            )
+        };
         let id = self
-            .record(&subject, move |journal| journal.intent(&address, &name))
-            .await?;
+            .journal
+            .intent(&self.address, &subject)
+            .await
+            .map_err(failed)?;
         let result = write.await;
         let outcome = match &result {
             Ok(_) => Outcome::Done,
             Err(error) if error.is_ambiguous() => return result,
             Err(_) => Outcome::Refused,
         };
-        match (
-            self.record(&subject, move |journal| journal.done(id, outcome))
-                .await,
-            result,
-        ) {
+        match (self.journal.done(id, outcome).map_err(failed), result) {
             // What GitLab said matters more than that it could not be written down.
             (_, Err(error)) | (Err(error), Ok(_)) => Err(error),
             (Ok(()), Ok(reply)) => Ok(reply),
         }
-    }
-
-    /// Runs `entry` where it may block: a journal waits for the disk.
-    async fn record<R: Send + 'static>(
-        &self,
-        subject: &str,
-        entry: impl FnOnce(&dyn Journal) -> io::Result<R> + Send + 'static,
-    ) -> Result<R, Error> {
-        let journal = self.journal.clone();
-        let entry = tokio::task::spawn_blocking(move || entry(journal.as_ref())).await;
-        entry
-            .unwrap_or_else(|panic| Err(io::Error::other(panic)))
-            .map_err(|error| {
-                Error::new(
-                    Kind::Journal,
-                    format!("journal {subject} for {}", self.address),
-                    error.to_string(),
-                )
-            })
     }
 }

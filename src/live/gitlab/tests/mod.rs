@@ -12,6 +12,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use serde_json::Value;
 
 use super::{Client, Journal, Outcome, Reader, Retries, Settings, Writer};
@@ -45,10 +47,10 @@ impl Notes {
 }
 
 impl Journal for Notes {
-    fn intent(&self, address: &Address, write: &str) -> io::Result<u64> {
+    fn intent<'a>(&'a self, address: &'a Address, write: &'a str) -> BoxFuture<'a, io::Result<u64>> {
         let mut lines = self.0.lock().unwrap();
         lines.push(format!("{address} {write}"));
-        Ok(lines.len() as u64)
+        ready(Ok(lines.len() as u64)).boxed()
     }
 
     fn done(&self, id: u64, outcome: Outcome) -> io::Result<()> {
@@ -56,9 +58,9 @@ impl Journal for Notes {
         Ok(())
     }
 
-    fn guard(&self, guard: &Address, of: &Address) -> io::Result<()> {
+    fn guard<'a>(&'a self, guard: &'a Address, of: &'a Address) -> BoxFuture<'a, io::Result<()>> {
         self.0.lock().unwrap().push(format!("{guard} guards {of}"));
-        Ok(())
+        ready(Ok(())).boxed()
     }
 }
 
