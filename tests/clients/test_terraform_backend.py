@@ -70,7 +70,8 @@ class TerraformBackend(SandboxCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.post("api/v4/projects", {"path": "infra"})
+        cls.post("api/v4/projects", {"path": "infra", "initialize_with_readme": True})
+        cls.post("api/v4/projects", {"path": "other", "initialize_with_readme": True})
         cls.job = cls.post("-/sandbox/jobs", {"project": "root/infra", "user": "root"})
 
     @classmethod
@@ -122,6 +123,16 @@ class TerraformBackend(SandboxCase):
         self.assertEqual(backend.delete(), 200)
         stranger = self.backend("ci", "gitlab-ci-token", "glcbt-64_unknown")
         self.assertEqual(stranger.write({"serial": 2}), 401)
+
+    def test_git_clones_with_a_jobs_token_and_does_not_push(self):
+        address = self.url.replace("://", f"://gitlab-ci-token:{self.job['token']}@")
+        copy = self.dir / "copy"
+        self.git("clone", "-q", f"{address}/root/infra.git", copy)
+        self.git("commit", "-q", "--allow-empty", "-m", "more", cwd=copy)
+        refused = self.git("push", "-q", "origin", "HEAD:more", cwd=copy, check=False)
+        self.assertIn("403", refused.stderr)
+        other = self.git("clone", "-q", f"{address}/root/other.git", self.dir / "no", check=False)
+        self.assertNotEqual(other.returncode, 0)
 
 
 if __name__ == "__main__":

@@ -92,15 +92,21 @@ pub fn authenticate(store: &Store, secret: &str) -> ApiResult<Identity> {
         demoted: None,
         job: None,
     };
-    let admin_mode = store.instance_setting("admin_mode") == json!(true);
-    if user.admin && admin_mode && !identity.has_scope("admin_mode") {
-        let demoted = User {
-            admin: false,
-            ..user.clone()
-        };
-        identity.demoted = Some(Arc::new(demoted));
+    if !identity.has_scope("admin_mode") {
+        identity.demoted = demoted(store, user);
     }
     Ok(identity)
+}
+
+/// In admin mode: the administrator without their powers.
+pub fn demoted(store: &Store, user: &User) -> Option<Arc<User>> {
+    let admin_mode = store.instance_setting("admin_mode") == json!(true);
+    (user.admin && admin_mode).then(|| {
+        Arc::new(User {
+            admin: false,
+            ..user.clone()
+        })
+    })
 }
 
 fn check<'a>(store: &'a Store, token: &PersonalAccessToken) -> ApiResult<&'a User> {

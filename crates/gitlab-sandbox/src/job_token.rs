@@ -62,8 +62,10 @@ pub fn is_one(secret: &str) -> bool {
 /// The identity behind a job's token.
 pub fn authenticate(store: &Store, secret: &str) -> ApiResult<Identity> {
     let job = find(store, secret).ok_or_else(ApiError::unauthorized)?;
+    let user = auth::active(store, job.user_id)?;
     Ok(Identity {
-        user: Some(auth::active(store, job.user_id)?.id),
+        user: Some(user.id),
+        demoted: auth::demoted(store, user),
         job: Some(job.id),
         ..Identity::default()
     })

@@ -162,6 +162,7 @@ fn href(call: &Call, replace: &[(&str, &str)], drop: &[&str]) -> String {
     replace.iter().for_each(|(key, value)| params.set(key, *value));
     params.remove("private_token");
     params.remove("access_token");
+    params.remove("job_token");
     let mut pairs = Vec::new();
     for (key, value) in params.iter() {
         flatten(key, value, &mut pairs);

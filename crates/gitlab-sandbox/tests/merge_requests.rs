@@ -443,3 +443,22 @@ async fn a_jobs_token_reads_notes_and_writes_none() {
         .await
         .expect(401);
 }
+
+#[tokio::test]
+async fn a_page_shows_what_git_knows_of_its_own() {
+    let (lab, project) = lab("private").await;
+    branch(&lab.client, project, "later").await;
+    for name in ["next", "later"] {
+        lab.client
+            .post(&requests(project), wanted(name))
+            .await
+            .expect(201);
+    }
+    let sha = head(&lab.client, project, "next").await;
+    let path = format!("{}?per_page=1&page=2", requests(project));
+    let page = lab.client.get(&path).await.expect(200);
+    assert_eq!(
+        (page.as_array().unwrap().len(), &page[0]["sha"]),
+        (1, &json!(sha))
+    );
+}

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, StatusCode};
 
 use crate::{
     auth::{self, Identity},
+    job_token,
     policy::Ability,
     store::{Project, Source, Store, User},
 };
@@ -65,7 +66,7 @@ pub fn check(
     headers: &HeaderMap,
 ) -> Result<Granted, Denied> {
     let project = find(store, path);
-    let Some((_, token)) = auth::basic(headers) else {
+    let Some((login, token)) = auth::basic(headers) else {
         let public = project.filter(|project| store.can(None, Ability::ReadCode, *project));
         return match (public, service) {
             (Some(project), Service::UploadPack) => Ok(Granted {
@@ -76,15 +77,24 @@ pub fn check(
             _ => Err(ACCESS_DENIED),
         };
     };
-    let identity = auth::authenticate(store, &token).map_err(|_| ACCESS_DENIED)?;
+    let identity = match login == job_token::USER && job_token::is_one(&token) {
+        true => job_token::authenticate(store, &token),
+        false => auth::authenticate(store, &token),
+    };
+    let identity = identity.map_err(|_| ACCESS_DENIED)?;
     let user = identity
         .user
         .and_then(|id| store.users.get(id))
         .ok_or(ACCESS_DENIED)?;
-    check_scopes(&identity, service)?;
+    let job = identity.job.and_then(|id| store.jobs.get(id));
     let project = project
         .filter(|project| store.can(Some(user), Ability::ReadProject, *project))
-        .ok_or(NOT_FOUND)?;
+        .filter(|project| job.is_none_or(|job| job.project_id == project.id));
+    match job {
+        Some(_) => check_job(project, service)?,
+        None => check_scopes(&identity, service)?,
+    }
+    let project = project.ok_or(NOT_FOUND)?;
     check_abilities(store, user, project, service)?;
     Ok(Granted {
         project: project.clone(),
@@ -100,6 +110,16 @@ fn find<'a>(store: &'a Store, path: &str) -> Option<&'a Project> {
             Source::Project(id) => store.projects.get(id),
             Source::Group(_) => None,
         })
+}
+
+/// A job pushes only where its project lets it.
+fn check_job(project: Option<&Project>, service: Service) -> Result<(), Denied> {
+    let setting =
+        project.and_then(|project| project.settings.get("ci_push_repository_for_job_token_allowed"));
+    match service == Service::UploadPack || setting.is_some_and(|setting| setting == true) {
+        true => Ok(()),
+        false => Err((StatusCode::FORBIDDEN, "You are not allowed to upload code.")),
+    }
 }
 
 fn check_scopes(identity: &Identity, service: Service) -> Result<(), Denied> {

@@ -11,7 +11,7 @@ use crate::{
     error::{ApiError, ApiResult},
     git::repository::Repository,
     naming::Problems,
-    paging::{ok, paginate},
+    paging::{ok, page_of, paginate},
     params::Params,
     policy::{Ability, GUEST},
     settings::{self, PROJECT},
@@ -90,9 +90,18 @@ async fn list(call: Call) -> ApiResult {
     if !ascending {
         rows.reverse();
     }
+    // Git is asked for what is shown.
+    let (page, per_page) = page_of(&call.params)?;
+    let first = usize::try_from(page - 1)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(per_page);
+    let shown = first..first.saturating_add(per_page);
     let mut known = Vec::with_capacity(rows.len());
-    for row in rows {
-        let commits = call.app.commits_of(&row).await?;
+    for (place, row) in rows.into_iter().enumerate() {
+        let commits = match shown.contains(&place) {
+            true => call.app.commits_of(&row).await?,
+            false => Commits::default(),
+        };
         known.push((row, commits));
     }
     let store = call.app.read();
