@@ -337,6 +337,8 @@ pub struct Rules {
     pub seals: fn(&Fields) -> Option<&'static str>,
     /// Why a resource cannot be made of these fields alone.
     pub lacks: fn(&Fields) -> Option<&'static str>,
+    /// Why a change cannot be made to what is there, by all declared fields.
+    pub refuses: fn(&Change, &Fields, &Present) -> Option<String>,
     /// Fields that matter only when the resource is made.
     pub create_only: &'static [&'static str],
     /// Whether AutoGit may remove it because it is no longer declared.

@@ -260,7 +260,8 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let Some(asked) = value.get(field) else { continue };
-            if let Some(why) = incomparable(found, field) {
+            let why = incomparable(found, field);
+            if let Some(why) = why.or_else(|| (rules.refuses)(&change, &wanted.value, found)) {
                 self.problem(address, Some(field), why);
                 value.remove(field);
                 continue;
@@ -278,7 +279,11 @@ impl<'a> Planner<'a> {
             // What cannot be read back is taken to be as it was last applied.
             if there.as_ref().or(recorded(field)) != Some(asked) {
                 let mut change = Change::secret(field);
-                change.cause = cause(recorded(field), asked);
+                // What cannot be read back cannot be seen to have been somebody else's.
+                change.cause = match there {
+                    Some(_) => cause(recorded(field), asked),
+                    None => Cause::Config,
+                };
                 kept.push(change);
             }
         }

@@ -131,7 +131,7 @@ impl Reach {
                 self.moved.get(&address.key.path).cloned(),
             );
             let lives_in = kinds::by_name(&address.kind).and_then(|kind| kind.rules.parent);
-            if let (None, Some(id)) = (lives_in, id) {
+            if let ("group" | "repo", Some(id)) = (&*address.kind, id) {
                 world.ids.insert(path.clone(), id.clone());
             }
             match lives_in.unwrap_or(&address.kind) {

@@ -70,6 +70,11 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
     /// Judges a key as written.
     fn check_key(key: &Key) -> Result<(), String>;
 
+    /// Whether only the Enterprise Edition takes a resource of this key.
+    fn is_enterprise_key(_key: &Key) -> bool {
+        false
+    }
+
     /// Judges fields that are each well-formed, but not together.
     fn check(&self) -> Vec<FieldProblem> {
         Vec::new()
@@ -82,6 +87,11 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
 
     /// Why a resource cannot be made of these fields alone.
     fn lacks(_fields: &Fields) -> Option<&'static str> {
+        None
+    }
+
+    /// Why GitLab cannot make a change to what is there, and what to do. `fields` are all that are declared.
+    fn refuses(_change: &Change, _fields: &Fields, _found: &Present) -> Option<String> {
         None
     }
 
@@ -264,6 +274,7 @@ impl Entry {
                 shorthand: K::SHORTHAND,
                 policy: K::POLICY,
                 check_key: K::check_key,
+                is_enterprise_key: K::is_enterprise_key,
                 decode: fields::decode::<K>,
             },
             rules: Rules {
@@ -282,6 +293,7 @@ impl Entry {
                 fits: K::fits,
                 seals: K::seals,
                 lacks: K::lacks,
+                refuses: K::refuses,
                 create_only: K::CREATE_ONLY,
                 prunable: K::PRUNABLE,
             },

@@ -17,6 +17,7 @@ pub const SHAPES: &[Shape] = &[
         shorthand: None,
         policy: false,
         check_key: check_path,
+        is_enterprise_key: |_| false,
         decode: decode::<Group>,
     },
     Shape {
@@ -27,6 +28,7 @@ pub const SHAPES: &[Shape] = &[
         shorthand: None,
         policy: false,
         check_key: check_path,
+        is_enterprise_key: |_| false,
         decode: decode_repo,
     },
     Shape {
@@ -40,6 +42,7 @@ pub const SHAPES: &[Shape] = &[
         shorthand: None,
         policy: false,
         check_key: check_branch,
+        is_enterprise_key: |_| false,
         decode: decode::<ProtectedBranch>,
     },
     member("group_member", "group"),
@@ -58,6 +61,7 @@ const fn member(name: &'static str, kind: &'static str) -> Shape {
         shorthand: Some("access_level"),
         policy: true,
         check_key: |_| Ok(()),
+        is_enterprise_key: |_| false,
         decode: decode::<Member>,
     }
 }

@@ -37,6 +37,7 @@ const BOX: Rules = Rules {
     fits: |_, _| None,
     seals: |fields| (fields.get("sealed") == Some(&json!(true))).then_some("is sealed"),
     lacks: |_| None,
+    refuses: |_, _, _| None,
     create_only: &["made_of"],
     prunable: false,
 };
@@ -79,6 +80,10 @@ const THING: Rules = Rules {
         fields
             .contains_key("unmakeable")
             .then_some("there is nothing to make it of")
+    },
+    refuses: |change, fields, found| {
+        let is_fixed = found.value.get("fixed") == Some(&json!(true)) && !fields.contains_key("loose");
+        (change.field == "n" && is_fixed).then(|| "it is fixed".to_owned())
     },
     create_only: &[],
     prunable: true,
@@ -755,6 +760,32 @@ fn a_secret_that_can_be_read_back_is_compared_and_never_shown() {
     let plan = live_is("other canary");
     assert_eq!(shown(&plan), ["~ box.a ConfigChanged token"]);
     assert!(!format!("{plan:?}").contains("canary"));
+    // What was never applied is somebody else's where it can be seen, and only then.
+    assert_eq!(plan.steps[0].changes[0].cause, Cause::First);
+    if let Some(Live::Present(found)) = world.live.get_mut(&at("box.a")) {
+        found.secrets.clear();
+    }
+    assert_eq!(world.plan().steps[0].changes[0].cause, Cause::Config);
+}
+
+#[test]
+fn a_change_that_is_refused_is_a_problem_and_the_rest_goes_on() {
+    let there = || World::default().has("thing.a:x", "1", json!({"n": 1, "fixed": true, "text": "old"}));
+    let plan = there().wants("thing.a:x", json!({"n": 2, "text": "new"})).plan();
+    assert_eq!(shown(&plan), ["~ thing.a:x Found text"]);
+    let problem = &plan.problems[0];
+    assert_eq!(
+        (problem.field.as_deref(), &*problem.message),
+        (Some("n"), "it is fixed")
+    );
+    assert!(!plan.steps[0].value.contains_key("n"));
+    let loose = json!({"n": 2, "text": "old", "loose": 1});
+    let plan = there().wants("thing.a:x", loose).plan();
+    assert!(
+        plan.problems
+            .iter()
+            .all(|problem| problem.field.as_deref() == Some("loose"))
+    );
 }
 
 #[test]
