@@ -9,6 +9,7 @@ mod inventory;
 mod member;
 mod protected_branch;
 mod repo;
+mod variable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -43,6 +44,15 @@ pub static TABLE: &[Entry] = &[
         kind: "repo",
         field: "members",
     }),
+    Entry::of::<variable::GroupVariable>(Place::Within {
+        kind: "group",
+        field: "variables",
+    }),
+    Entry::of::<variable::RepoVariable>(Place::Within {
+        kind: "repo",
+        field: "variables",
+    }),
+    Entry::of::<variable::InstanceVariable>(Place::Section("variables")),
 ];
 
 /// One kind of thing. The type is what the user writes: every field is optional, and one left out is not managed.

@@ -6,7 +6,7 @@ use std::process::Command;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::support::{Forge, Run, files};
+use crate::support::{Forge, Run, Running, files};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials![
@@ -248,6 +248,7 @@ fn the_examples_are_valid_and_fit_the_schema() {
 }
 
 fn the_examples_converge_on_a_sandbox() {
+    let secrets = regex::Regex::new(r"env: (\w+)").unwrap();
     for example in examples() {
         let forge = Forge::new();
         let folder = example.parent().unwrap();
@@ -261,8 +262,12 @@ fn the_examples_converge_on_a_sandbox() {
             std::fs::copy(&file, target).unwrap();
         }
         let name = example.file_name().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&example).unwrap();
         let with = |command: &[&'static str]| {
-            let run = forge.run(&[command, &["--sandbox", "--config", name]].concat());
+            let mut command = forge.autogit(&[command, &["--sandbox", "--config", name]].concat());
+            let names = secrets.captures_iter(&text).map(|found| found[1].to_owned());
+            command.envs(names.map(|name| (name, "a-value-of-its-own")));
+            let run = Running::new(command.spawn().unwrap()).wait();
             assert_eq!(run.code, Some(0), "{}: {}", example.display(), run.all());
             run
         };

@@ -18,6 +18,8 @@ mod state;
 mod state_commands;
 mod state_gitlab;
 mod support;
+mod variable_faults;
+mod variables;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         moves::trials(),
         half_moves::trials(),
         secrets::trials(),
+        variables::trials(),
+        variable_faults::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     let suite = libtest_mimic::run(&arguments, trials);
