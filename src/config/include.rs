@@ -26,6 +26,9 @@ pub(super) struct Loader<'a> {
     pub documents: Vec<Document>,
     /// Whether every file that was named could be read and parsed.
     pub is_complete: bool,
+    /// The root file's folder, canonical: nothing outside it is read, for what is wrong with a file is shown with its
+    /// lines, and whoever writes a config need not be somebody who may read every file there is.
+    folder: PathBuf,
     /// Canonical paths of what has been read.
     read: Vec<PathBuf>,
     /// The files being read now, each including the next: canonical and as shown.
@@ -39,6 +42,7 @@ impl<'a> Loader<'a> {
             report,
             documents: Vec::new(),
             is_complete: true,
+            folder: PathBuf::new(),
             read: Vec::new(),
             stack: Vec::new(),
         }
@@ -46,9 +50,22 @@ impl<'a> Loader<'a> {
 
     /// Reads the root file and what it includes.
     pub fn load_root(&mut self, path: &Path) {
-        let read = fs::canonicalize(path).and_then(|canonical| Ok((canonical, read_limited(path)?)));
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        self.folder = fs::canonicalize(folder).unwrap_or_default();
+        let read = fs::canonicalize(path).and_then(|canonical| match self.is_inside(&canonical) {
+            true => read_limited(path).map(|bytes| Some((canonical, bytes))),
+            false => Ok(None),
+        });
         match read {
-            Ok((canonical, bytes)) => self.file(path, canonical, &bytes),
+            Ok(Some((canonical, bytes))) => self.file(path, canonical, &bytes),
+            Ok(None) => {
+                let error = format!("{} is a link that leads out of its folder", path.display());
+                let error = Diagnostic::error(error).help("name the file itself with --config");
+                self.report.add_without_place(error);
+            }
             Err(error) => {
                 let mut message = Diagnostic::error(format!("failed to read {}: {error}", path.display()));
                 if error.kind() == ErrorKind::NotFound {
@@ -76,6 +93,10 @@ impl<'a> Loader<'a> {
             file: root.span.file,
             root,
         });
+    }
+
+    fn is_inside(&self, canonical: &Path) -> bool {
+        canonical.starts_with(&self.folder)
     }
 
     fn file(&mut self, path: &Path, canonical: PathBuf, bytes: &[u8]) {
@@ -170,6 +191,13 @@ impl<'a> Loader<'a> {
         };
         let mut found = false;
         for path in matches {
+            let at = path.as_ref().map_or_else(glob::GlobError::path, PathBuf::as_path);
+            if fs::canonicalize(at).is_ok_and(|canonical| !self.is_inside(&canonical)) {
+                self.is_complete = false;
+                let error = Diagnostic::error(format!("`{pattern}` leads out of the config's folder"));
+                self.report.add(span, "", error.help(INSIDE));
+                return;
+            }
             match path {
                 Ok(path) if path.is_dir() => {}
                 Ok(path) => {
@@ -220,6 +248,8 @@ impl<'a> Loader<'a> {
         }
     }
 }
+
+const INSIDE: &str = "only what is in the root file's folder, or below it, is included: put the file there";
 
 fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -62,6 +62,39 @@ fn includes_are_relative_to_the_file_they_stand_in_and_read_once() {
     assert!(loaded.diagnostics.is_empty(), "{}", rendered(&loaded));
 }
 
+/// Whoever writes a config may be somebody who must not read what the machine that plans it can read.
+#[test]
+fn nothing_outside_the_folder_of_the_root_is_read_or_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("forge");
+    fs::create_dir(&folder).unwrap();
+    let outside = directory.path().join("outside.yaml");
+    fs::write(&outside, "canary: [\n").unwrap();
+    std::os::unix::fs::symlink(&outside, folder.join("link.yaml")).unwrap();
+    std::os::unix::fs::symlink(directory.path(), folder.join("up")).unwrap();
+    let root = folder.join("autogit.yaml");
+    for include in [
+        &outside.display().to_string(),
+        "../outside.yaml",
+        "../*.yaml",
+        "*/outside.yaml",
+        "link.yaml",
+        "/proc/self/environ",
+    ] {
+        fs::write(&root, format!("autogit: 1\ninclude: [\"{include}\"]\n")).unwrap();
+        let loaded = load(&root, SHAPES);
+        let said = rendered(&loaded);
+        assert!(said.contains("leads out of the config's folder"), "{said}");
+        assert!(!said.contains("canary") && !said.contains("PATH="), "{said}");
+        assert!(loaded.config.is_none());
+    }
+    fs::remove_file(&root).unwrap();
+    std::os::unix::fs::symlink(&outside, &root).unwrap();
+    let said = rendered(&load(&root, SHAPES));
+    assert!(said.contains("a link that leads out of its folder"), "{said}");
+    assert!(!said.contains("canary"), "{said}");
+}
+
 #[test]
 fn directories_with_the_signs_of_patterns_in_their_names_are_found() {
     let directory = tempfile::tempdir().unwrap();
