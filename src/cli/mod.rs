@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. Each command is a file, and calls the library.
 
 mod apply;
+mod comment;
 mod complete;
 mod connect;
 mod doctor;
@@ -68,6 +69,7 @@ enum Command {
     Validate(validate::Args),
     Plan(plan::Args),
     Apply(apply::Args),
+    Comment(comment::Args),
     Status(status::Args),
     Doctor(doctor::Args),
     Ledger(ledger::Args),
@@ -86,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Validate(args) => block_on(args.run(&global)),
         Command::Plan(args) => block_on(args.run(&global)),
         Command::Apply(args) => block_on(args.run(&global)),
+        Command::Comment(args) => block_on(args.run(&global)),
         Command::Status(args) => block_on(args.run(&global)),
         Command::Doctor(args) => block_on(args.run(&global)),
         Command::Ledger(args) => block_on(args.run(&global)),

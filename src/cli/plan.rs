@@ -33,6 +33,12 @@ pub struct Args {
     /// How to print the plan
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Write counts to a file, for GitLab's `artifacts:reports:terraform`
+    #[arg(long, value_name = "FILE")]
+    terraform_report: Option<PathBuf>,
+    /// Write a test case for each resource to a file, for GitLab's `artifacts:reports:junit`
+    #[arg(long, value_name = "FILE")]
+    junit_report: Option<PathBuf>,
     /// Resolve no secret but the token: for configs of people you do not trust. What is secret is not compared then
     #[arg(long)]
     no_secrets: bool,
@@ -40,7 +46,7 @@ pub struct Args {
     #[arg(long)]
     detailed_exitcode: bool,
     /// Show where each value of a resource comes from, instead of a plan
-    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["out", "targets"])]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["out", "targets", "terraform_report", "junit_report"])]
     explain: Option<Address>,
 }
 
@@ -94,6 +100,7 @@ impl Args {
             let secrets = survey.unresolved();
             eprintln!("\u{1b}[2mnote: {secrets} secrets were neither resolved nor compared\u{1b}[0m");
         }
+        self.write_reports(&plan)?;
         if let Some(path) = &self.out {
             save(&self.instance, &config, session, &survey, plan).write(path)?;
             let but = if found.is_empty() {
@@ -108,6 +115,22 @@ impl Args {
             (true, true) if self.detailed_exitcode => Exit::Changes,
             (true, _) => Exit::Done,
         })
+    }
+}
+
+impl Args {
+    /// Writes the reports that were asked for.
+    fn write_reports(&self, plan: &Plan) -> Result<(), Problem> {
+        let terraform = || format!("{:#}\n", render::terraform_report(plan));
+        let junit = || render::junit_report(plan);
+        let reports: [(&Option<PathBuf>, &dyn Fn() -> String); 2] =
+            [(&self.terraform_report, &terraform), (&self.junit_report, &junit)];
+        for (path, report) in reports {
+            let Some(path) = path else { continue };
+            std::fs::write(path, report())
+                .map_err(|error| Problem::new(format!("failed to write {}: {error}", path.display())))?;
+        }
+        Ok(())
     }
 }
 

@@ -170,7 +170,8 @@ pub fn concerns(blocks: &[Block]) -> Vec<Concern> {
     concerns
 }
 
-fn concern(block: &Block, impact: Impact) -> Concern {
+/// What of a block has this impact.
+pub fn concern(block: &Block, impact: Impact) -> Concern {
     let fields: Vec<_> = block
         .changes()
         .filter(|(change, _)| change.impact == impact)

@@ -1,8 +1,10 @@
 //! A plan as text for a terminal, JSON for programs and Markdown for merge requests. Nothing here reads or writes anything.
 
 mod block;
+mod comment;
 mod json;
 mod markdown;
+mod report;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -17,8 +19,10 @@ use crate::config::Edition;
 use crate::core::Plan;
 use block::{Block, Concern};
 
+pub use comment::{comment, marker};
 pub use json::{json, plan_schema};
 pub use markdown::markdown;
+pub use report::{junit_report, terraform_report};
 pub use text::{Style, text};
 
 /// What a plan was made against.

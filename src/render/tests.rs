@@ -1,6 +1,7 @@
 //! What a user sees of a plan, as snapshots.
 
 mod json;
+mod report;
 mod safety;
 
 use serde_json::{Value, json};

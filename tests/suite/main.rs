@@ -2,6 +2,7 @@
 
 mod apply;
 mod cli;
+mod comment;
 mod contract;
 mod doctor;
 mod faults;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let trials = [
         apply::trials(),
         cli::trials(),
+        comment::trials(),
         doctor::trials(),
         faults::trials(),
         protection::trials(),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Header, Style, json as as_json, markdown, text, warnings};
+use super::super::{Header, Style, json as as_json, junit_report, markdown, text, warnings};
 use super::{CANARY, change, header, many, plan, view, weakens};
 use crate::core::{Impact, Plan, Problem};
 
@@ -20,6 +20,7 @@ fn secrets_are_shown_in_no_format() {
         markdown(&view),
         as_json(&view).to_string(),
         warnings(&plan).join("\n"),
+        junit_report(&plan),
     ] {
         assert!(!page.contains(CANARY), "{page}");
     }
@@ -110,6 +111,20 @@ fn live_data_stays_in_code() {
 
     </details>
     "#);
+}
+
+#[test]
+fn live_data_stays_text_in_xml() {
+    let report = junit_report(&hostile());
+    let tags = regex::Regex::new(
+        r#"<(\?xml|/?testsuites?|testcase|failure|error|/failure|/error|/testcase)( [a-z]+="[^"<]*")*(/|\?)?>"#,
+    );
+    let texts = tags.unwrap().replace_all(&report, "").into_owned();
+    assert!(!texts.contains(['<', '>']), "{texts}");
+    assert!(
+        !report.contains(|c: char| c.is_control() && c != '\n'),
+        "{report:?}"
+    );
 }
 
 #[test]
