@@ -11,6 +11,7 @@ mod lifecycle;
 mod members;
 mod moves;
 mod openapi;
+mod pipeline;
 mod process;
 mod protection;
 mod rights;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         lifecycle::trials(),
         members::trials(),
         moves::trials(),
+        pipeline::trials(),
         half_moves::trials(),
         secrets::trials(),
         variables::trials(),
