@@ -14,6 +14,7 @@ mod fixture;
 mod git;
 mod graphql;
 mod job_token;
+mod membership;
 mod meter;
 mod naming;
 mod paging;

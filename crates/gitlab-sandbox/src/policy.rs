@@ -1,6 +1,6 @@
 //! What a user may do, by role: the part of GitLab's policies that the served routes ask.
 
-use crate::store::{Group, GroupLink, Project, Source, Store, User, Visibility};
+use crate::store::{Group, Project, Source, Store, User, Visibility};
 
 pub const GUEST: u8 = 10;
 pub const PLANNER: u8 = 15;
@@ -245,12 +245,6 @@ impl Store {
             shared.max().unwrap_or(0).max(member_of(group.id))
         };
         self.ancestry(group_id).map(role).max().unwrap_or(0)
-    }
-
-    /// The groups that something is shared with, while that lasts.
-    pub fn links(&self, source: Source) -> impl Iterator<Item = &GroupLink> {
-        let lasts = |link: &&GroupLink| link.expires_at.is_none_or(|day| day > crate::auth::today());
-        self.group_links.children(source).filter(lasts)
     }
 
     /// The role given directly in one group or project; 0 for none or expired.

@@ -63,6 +63,36 @@ async fn members_of_an_invited_group_come_with_no_more_than_the_share_gives() {
             !usernames(&direct).iter().any(|(name, _)| *name == "ria"),
             "{direct}"
         );
+        let (field, relations, name) = match kind {
+            "project" => (
+                "projectMembers",
+                "[DIRECT, INHERITED, INVITED_GROUPS]",
+                &shown["path_with_namespace"],
+            ),
+            _ => (
+                "groupMembers",
+                "[DIRECT, SHARED_FROM_GROUPS]",
+                &shown["full_path"],
+            ),
+        };
+        let nodes = "{ nodes { accessLevel { integerValue } user { username } } }";
+        let query = format!(
+            "{{ {kind}(fullPath: {name}) {{ all: {field}(relations: {relations}) {nodes}
+                direct: {field}(relations: [DIRECT]) {nodes} }} }}"
+        );
+        let answer = lab
+            .client
+            .post("/api/graphql", json!({ "query": query }))
+            .await
+            .expect(200);
+        let levels = |list: &str| {
+            let nodes = answer["data"][kind][list]["nodes"].as_array().unwrap().iter();
+            let found = nodes.filter(|member| member["user"]["username"] == "ria");
+            found
+                .map(|member| member["accessLevel"]["integerValue"].clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((levels("all"), levels("direct")), (vec![json!(30)], vec![]));
         let invited = lab
             .client
             .get(&format!("{path}/invited_groups"))

@@ -26,6 +26,12 @@ pub struct Order {
     pub descending: bool,
 }
 
+/// How GitLab sorts a list that has no order of its own.
+pub const NEWEST_FIRST: Order = Order {
+    by: "id",
+    descending: true,
+};
+
 impl Order {
     /// `None` for a sort that GitLab does not know.
     pub fn parse(sort: &str) -> Option<Self> {

@@ -1,14 +1,13 @@
 //! Members and their roles.
 
-use std::collections::BTreeMap;
-
 use apollo_compiler::resolvers::{ResolveInfo, ResolvedValue};
 
 use super::RESOURCE_NOT_AVAILABLE;
-use super::connection::stored;
+use super::connection::{Connection, NEWEST_FIRST, Place};
 use super::object::{Arguments, Kind, Resolved, failed, gid, ids, time};
 use crate::{
     entities::View,
+    membership::{Held, Relations},
     policy::Ability,
     store::{Group, Member, Project, Source},
 };
@@ -51,12 +50,17 @@ pub fn access_level<'a>(level: u8, info: &ResolveInfo<'_>) -> Option<ResolvedVal
     })
 }
 
-/// A field of a member of a project or a group.
-pub fn member<'a>(view: View<'a>, member: &'a Member, info: &ResolveInfo<'_>) -> Option<ResolvedValue<'a>> {
+/// A field of a member of a project or a group, who has that role where one asks.
+pub fn member<'a>(
+    view: View<'a>,
+    member: &'a Member,
+    role: u8,
+    info: &ResolveInfo<'_>,
+) -> Option<ResolvedValue<'a>> {
     let user = |id: u64| view.nullable(view.store.users.get(id).map(Kind::User));
     Some(match (info.field_name(), member.source) {
         ("id", _) => gid(type_name(member), member.id),
-        ("accessLevel", _) => view.object(Kind::AccessLevel(member.access_level)),
+        ("accessLevel", _) => view.object(Kind::AccessLevel(role)),
         ("createdAt" | "updatedAt", _) => time(member.created_at),
         ("createdBy", _) => member.created_by.map_or_else(ResolvedValue::null, user),
         ("expiresAt", _) => ResolvedValue::leaf(member.expires_at.map(|day| day.to_string())),
@@ -67,67 +71,49 @@ pub fn member<'a>(view: View<'a>, member: &'a Member, info: &ResolveInfo<'_>) ->
     })
 }
 
-/// `projectMembers`: the project's own members before those of its groups.
+/// `projectMembers`, by default with those of its groups.
 pub fn of_project<'a>(view: View<'a>, project: &'a Project, info: &ResolveInfo<'_>) -> Resolved<'a> {
     if !view.can(Ability::ReadProjectMember, project) {
         return Err(failed(RESOURCE_NOT_AVAILABLE));
     }
     let relations = info.texts("relations").unwrap_or_default();
-    let mut sources = Vec::new();
-    if relations.contains(&"DIRECT") {
-        sources.push(Source::Project(project.id));
-    }
-    // The project's group is a relation of its own only for groups: it is always looked at here, as in GitLab.
-    if relations != ["DIRECT"] {
-        sources.extend(
-            view.store
-                .ancestry(project.namespace_id)
-                .map(|group| Source::Group(group.id)),
-        );
-    }
-    list(
-        view,
-        ("MemberInterfaceConnection", "MemberInterfaceEdge"),
-        &sources,
-        info,
-    )
+    let held = if relations == ["DIRECT"] {
+        let members = view.store.members.children(Source::Project(project.id));
+        members.map(|member| (member, member.access_level)).collect()
+    } else {
+        view.store
+            .members_of_project(project, asked(&relations, "SHARED_INTO_ANCESTORS"))
+    };
+    let names = ("MemberInterfaceConnection", "MemberInterfaceEdge");
+    list(view, names, held, info)
 }
 
-/// `groupMembers`: the group's own members before those of the groups above, then of those below.
+/// `groupMembers`, by default with those of the groups above.
 pub fn of_group<'a>(view: View<'a>, group: &'a Group, info: &ResolveInfo<'_>) -> Resolved<'a> {
     if !view.can(Ability::ReadGroupMember, group) {
         return Err(failed(RESOURCE_NOT_AVAILABLE));
     }
-    let relations = info.texts("relations").unwrap_or_default();
-    let mut sources = Vec::new();
-    if relations.contains(&"DIRECT") {
-        sources.push(Source::Group(group.id));
-    }
-    if relations.contains(&"INHERITED") {
-        sources.extend(
-            view.store
-                .ancestry(group.id)
-                .skip(1)
-                .map(|group| Source::Group(group.id)),
-        );
-    }
-    if relations.contains(&"DESCENDANTS") {
-        sources.extend(
-            view.store
-                .self_and_descendants(group)
-                .iter()
-                .skip(1)
-                .map(|group| Source::Group(group.id)),
-        );
-    }
-    list(view, ("GroupMemberConnection", "GroupMemberEdge"), &sources, info)
+    let relations = asked(&info.texts("relations").unwrap_or_default(), "SHARED_FROM_GROUPS");
+    let held = view.store.members_of_group(group, relations);
+    list(view, ("GroupMemberConnection", "GroupMemberEdge"), held, info)
 }
 
-/// The members of `sources`, each user once: the membership of the earliest source that has one.
+/// The argument `relations`; groups and projects have a name each for what comes with shared groups.
+fn asked(relations: &[&str], shared: &str) -> Relations {
+    let is_asked = |relation: &str| relations.contains(&relation);
+    Relations {
+        direct: is_asked("DIRECT"),
+        inherited: is_asked("INHERITED"),
+        descendants: is_asked("DESCENDANTS"),
+        shared: is_asked(shared),
+        invited: is_asked("INVITED_GROUPS"),
+    }
+}
+
 fn list<'a>(
     view: View<'a>,
-    names: (&'static str, &'static str),
-    sources: &[Source],
+    (name, edge): (&'static str, &'static str),
+    held: Vec<Held<'a>>,
     info: &ResolveInfo<'_>,
 ) -> Resolved<'a> {
     let levels: Option<Vec<_>> = info
@@ -135,27 +121,21 @@ fn list<'a>(
         .map(|names| names.into_iter().filter_map(level).collect());
     let ids = ids(info, "User")?;
     let search = info.text("search").unwrap_or_default().to_lowercase();
-    let mut by_user = BTreeMap::new();
-    for source in sources {
-        for member in view.store.members.children(*source) {
-            by_user.entry(member.user_id).or_insert(member);
-        }
-    }
-    let matches = |member: &&Member| {
+    let matches = |(member, role): &Held<'_>| {
         let user = view.store.users.get(member.user_id);
-        levels
-            .as_ref()
-            .is_none_or(|levels| levels.contains(&member.access_level))
+        levels.as_ref().is_none_or(|levels| levels.contains(role))
             && ids.as_ref().is_none_or(|ids| ids.contains(&member.user_id))
             && user.is_some_and(|user| {
                 user.name.to_lowercase().contains(&search) || user.username.to_lowercase().contains(&search)
             })
     };
-    let members = by_user.into_values().filter(matches);
-    stored(
-        view,
-        names,
-        members.map(|member| (member.id, Kind::Member(member))),
-        info,
-    )
+    let place = |id: u64| Place {
+        key: String::new(),
+        id,
+    };
+    let members = held.into_iter().filter(matches);
+    let items = members
+        .map(|(member, role)| (place(member.id), Kind::Member(member, role)))
+        .collect();
+    Ok(Connection::page((name, edge), NEWEST_FIRST, items, info)?.into_value(view))
 }

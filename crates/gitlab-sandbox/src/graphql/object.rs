@@ -59,7 +59,8 @@ pub enum Kind<'a> {
     User(&'a User),
     /// A role as a number and in words.
     AccessLevel(u8),
-    Member(&'a Member),
+    /// With the role that counts where one asks.
+    Member(&'a Member, u8),
     BranchRule(branch_rules::Rule<'a>),
     Protection(branch_rules::Protection<'a>),
     Variable(&'a Variable),
@@ -88,7 +89,7 @@ impl ObjectValue for Object<'_> {
             Kind::CurrentUser(_) => "CurrentUser",
             Kind::User(_) => "UserCore",
             Kind::AccessLevel(_) => "AccessLevel",
-            Kind::Member(member) => members::type_name(member),
+            Kind::Member(member, _) => members::type_name(member),
             Kind::BranchRule(_) => "BranchRule",
             Kind::Protection(protection) => protection.type_name(),
             Kind::Variable(variable) => variables::type_name(variable),
@@ -115,7 +116,7 @@ impl ObjectValue for Object<'_> {
             Kind::Namespace(namespace) => groups::namespace(view, *namespace, info)?,
             Kind::CurrentUser(user) | Kind::User(user) => users::user(view, user, info),
             Kind::AccessLevel(level) => members::access_level(*level, info),
-            Kind::Member(member) => members::member(view, member, info),
+            Kind::Member(member, role) => members::member(view, member, *role, info),
             Kind::BranchRule(rule) => rule.resolve(view, info),
             Kind::Protection(protection) => protection.resolve(view, info)?,
             Kind::Variable(variable) => variables::variable(variable, info),

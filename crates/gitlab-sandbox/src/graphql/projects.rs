@@ -2,7 +2,7 @@
 
 use apollo_compiler::resolvers::{FieldError, ResolveInfo, ResolvedValue};
 
-use super::connection::{Connection, Order, Place};
+use super::connection::{Connection, NEWEST_FIRST, Order, Place};
 use super::object::{Arguments, Kind, Resolved, failed, gid, ids, time};
 use super::{branch_rules, groups, members, terraform, variables};
 use crate::{
@@ -15,12 +15,6 @@ use crate::{
 
 /// GitLab's limit on `projects(fullPaths:)`.
 const MAX_FULL_PATHS: usize = 50;
-/// What `projects` is sorted by unless asked.
-const NEWEST_FIRST: Order = Order {
-    by: "id",
-    descending: true,
-};
-
 /// `project(fullPath:)`: null for one that is hidden from the user. Former paths are not followed, as in GitLab.
 pub fn by_path<'a>(view: View<'a>, info: &ResolveInfo<'_>) -> ResolvedValue<'a> {
     let project = view

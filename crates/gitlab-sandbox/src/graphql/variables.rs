@@ -3,17 +3,12 @@
 use apollo_compiler::resolvers::{ResolveInfo, ResolvedValue};
 
 use super::RESOURCE_NOT_AVAILABLE;
-use super::connection::{Connection, Order, Place};
+use super::connection::{Connection, NEWEST_FIRST, Order, Place};
 use super::object::{Arguments, Kind, Resolved, failed, gid};
 use crate::{
     entities::View,
     policy::{Ability, Subject},
     store::{Source, Variable},
-};
-
-const NEWEST_FIRST: Order = Order {
-    by: "id",
-    descending: true,
 };
 
 /// Names of the types that show variables of an owner: of one variable, a connection, and its edges.

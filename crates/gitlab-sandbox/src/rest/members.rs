@@ -1,7 +1,5 @@
 //! Members of groups and projects.
 
-use std::collections::BTreeMap;
-
 use axum::{
     Router,
     http::StatusCode,
@@ -16,11 +14,12 @@ use crate::{
     app::App,
     auth::today,
     error::{ApiError, ApiResult},
+    membership::{Held, Relations},
     naming::Problems,
     paging::{ok, paginate},
     params::coerce_integer,
     policy::{Ability, OWNER},
-    store::{Member, Project, Source, Store, User},
+    store::{Member, Source, Store, User},
 };
 
 pub fn routes() -> Router<App> {
@@ -89,64 +88,25 @@ fn rights(store: &Store, user: Option<&User>, source: Source) -> (bool, bool) {
     }
 }
 
-/// The members here and above and those of groups that these are shared with, each user once, with the role that they
-/// have here.
+/// The members here and above and those of groups that these are shared with, with the role that they have here.
 fn with_inherited(store: &Store, source: Source) -> Vec<Member> {
-    let mut members = match source {
-        Source::Group(id) => members_of_group(store, id),
+    let held = match source {
+        Source::Group(id) => store
+            .groups
+            .get(id)
+            .map(|group| store.members_of_group(group, Relations::ALL)),
         Source::Project(id) => store
             .projects
             .get(id)
-            .map(|project| members_of_project(store, project))
-            .unwrap_or_default(),
+            .map(|project| store.members_of_project(project, Relations::ALL)),
     };
+    let shown = |(member, access_level): Held<'_>| Member {
+        access_level,
+        ..member.clone()
+    };
+    let mut members: Vec<_> = held.into_iter().flatten().map(shown).collect();
     members.sort_by_key(|member| member.id);
     members
-}
-
-/// Of several memberships of a user the one with the highest role.
-fn members_of_group(store: &Store, id: u64) -> Vec<Member> {
-    let mut best: BTreeMap<u64, Member> = BTreeMap::new();
-    let mut consider = |member: Member| {
-        let known = best.entry(member.user_id).or_insert_with(|| member.clone());
-        if member.access_level > known.access_level {
-            *known = member;
-        }
-    };
-    for group in store.ancestry(id) {
-        let source = Source::Group(group.id);
-        store.members.children(source).cloned().for_each(&mut consider);
-        for link in store.links(source) {
-            for member in store.members.children(Source::Group(link.group_id)) {
-                let access_level = member.access_level.min(link.access_level);
-                consider(Member {
-                    access_level,
-                    ..member.clone()
-                });
-            }
-        }
-    }
-    best.into_values().collect()
-}
-
-/// Of several memberships of a user the direct one, before the group's, before those of groups it is shared with.
-fn members_of_project(store: &Store, project: &Project) -> Vec<Member> {
-    let source = Source::Project(project.id);
-    let invited = store.links(source).flat_map(|link| store.ancestry(link.group_id));
-    let invited = invited.flat_map(|group| store.members.children(Source::Group(group.id)));
-    let mut first: BTreeMap<u64, Member> = BTreeMap::new();
-    let direct = store.members.children(source).cloned();
-    let of_group = members_of_group(store, project.namespace_id);
-    for member in direct.chain(of_group).chain(invited.cloned()) {
-        first.entry(member.user_id).or_insert(member);
-    }
-    for member in first.values_mut() {
-        let role = store.project_role(store.users.get(member.user_id), project);
-        if role > 0 {
-            member.access_level = role;
-        }
-    }
-    first.into_values().collect()
 }
 
 async fn list(call: Call) -> ApiResult {
