@@ -132,6 +132,31 @@ pub fn active(store: &Store, id: u64) -> ApiResult<&User> {
     Ok(user)
 }
 
+/// Whether a request asks for a new token in place of its own or another.
+pub fn is_rotation(path: &str) -> bool {
+    path.contains("access_tokens/") && path.ends_with("/rotate")
+}
+
+/// What GitLab does when a token that was replaced asks to be replaced again, which a thief's would: its successors die.
+pub fn revoke_successors(store: &mut Store, headers: &HeaderMap, query: &str) {
+    let secret = presented(headers, query).unwrap_or_default();
+    let replayed = store
+        .tokens
+        .find(&secret::digest(&secret))
+        .filter(|token| token.revoked && !token.is_expired());
+    let mut next = replayed.map(|token| token.id);
+    while let Some(id) = next {
+        next = store
+            .tokens
+            .iter()
+            .find(|token| token.previous == Some(id))
+            .map(|token| token.id);
+        if let Some(successor) = next {
+            store.tokens.update(successor, |token| token.revoked = true);
+        }
+    }
+}
+
 /// The day in UTC.
 pub fn today() -> jiff::civil::Date {
     jiff::tz::Offset::UTC.to_datetime(Timestamp::now()).date()
@@ -175,7 +200,7 @@ pub fn check_scopes(identity: &Identity, method: &Method, path: &str) -> ApiResu
         || (reads && (identity.has_scope("read_api") || class.iter().any(|scope| identity.has_scope(scope))))
         // Any token may look at and revoke itself.
         || path == "/api/v4/personal_access_tokens/self"
-        || (path == SELF_ROTATION && identity.has_scope("self_rotate"));
+        || (path.ends_with("access_tokens/self/rotate") && identity.has_scope("self_rotate"));
     if allowed {
         return Ok(());
     }
@@ -183,13 +208,11 @@ pub fn check_scopes(identity: &Identity, method: &Method, path: &str) -> ApiResu
     Err(ApiError::insufficient_scope(&needed.join(" ")))
 }
 
-const SELF_ROTATION: &str = "/api/v4/personal_access_tokens/self/rotate";
-
 /// Scopes that the route's API class accepts for reads, beside `api` and `read_api`.
 fn class_scopes(path: &str) -> &'static [&'static str] {
     let parts: Vec<&str> = path.trim_start_matches("/api/v4/").split('/').collect();
     match parts.as_slice() {
-        ["personal_access_tokens", "self", "rotate"] => &["api", "self_rotate"],
+        [.., "personal_access_tokens" | "access_tokens", "self", "rotate"] => &["api", "self_rotate"],
         ["version" | "metadata"] => &["read_user", "ai_features"],
         ["user" | "users", ..] => &["read_user", "ai_workflows"],
         ["projects", _, "repository", "files", ..] => &["read_repository", "ai_workflows"],

@@ -187,6 +187,7 @@ fn add_user(store: &mut Store, username: &str) -> u64 {
         scopes: vec!["api".to_owned()],
         digest: secret::digest(&Forge::token(username)),
         revoked: false,
+        previous: None,
         expires_at: None,
         last_used_at: None,
         created_at: Timestamp::now(),

@@ -137,6 +137,7 @@ fn admin_token(app: &App, path: &Path) -> io::Result<String> {
                 .to_vec(),
             digest: secret::digest(&token),
             revoked: false,
+            previous: None,
             expires_at: None,
             last_used_at: None,
             created_at: Timestamp::now(),

@@ -122,7 +122,14 @@ async fn api(app: &App, request: Request, next: Next) -> ApiResult {
 
 fn identify(app: &App, method: &Method, path: &str, query: &str, headers: &HeaderMap) -> ApiResult<Identity> {
     let accepts = Accepts::of(method, path);
-    let identity = auth::identify(&app.read(), headers, query, accepts)?;
+    let identity = auth::identify(&app.read(), headers, query, accepts);
+    if identity.is_err() && auth::is_rotation(path) {
+        app.write(|store| {
+            auth::revoke_successors(store, headers, query);
+            Ok(())
+        })?;
+    }
+    let identity = identity?;
     if path.starts_with("/api/v4/") {
         auth::check_scopes(&identity, method, path)?;
     }

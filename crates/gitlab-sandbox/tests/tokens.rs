@@ -4,6 +4,7 @@ mod common;
 
 use common::Lab;
 use gitlab_sandbox::Edition;
+use jiff::{Timestamp, ToSpan, tz::Offset};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -137,16 +138,22 @@ async fn rotation_kills_the_old_token() {
     assert_eq!(user.get("user").await.expect(401), invalid(REVOKED));
     let user = user.with_token(new["token"].as_str().unwrap());
     let same = format!("personal_access_tokens/{}/rotate", new["id"]);
-    let newer = user
-        .post(&same, json!({ "expires_at": "2020-01-01" }))
-        .await
-        .expect(200);
-    assert_eq!(newer["expires_at"], "2020-01-01");
+    let today = Offset::UTC.to_datetime(Timestamp::now()).date();
+    let soon = today.saturating_add(2.days()).to_string();
+    let newest = user.post(&same, json!({ "expires_at": soon })).await.expect(200);
+    assert_eq!(newest["expires_at"], soon);
     let twice = lab.client.post(&same, json!({})).await.expect(400);
     assert_eq!(
         twice,
         json!({ "message": "400 Bad request - Token already revoked" })
     );
+    // Whoever holds an old token and asks for another gets none, and nobody keeps one.
+    let newest = user.with_token(newest["token"].as_str().unwrap());
+    newest.get("user").await.expect(200);
+    user.post("personal_access_tokens/self/rotate", json!({}))
+        .await
+        .expect(401);
+    assert_eq!(newest.get("user").await.expect(401), invalid(REVOKED));
 }
 
 #[tokio::test]
@@ -277,6 +284,11 @@ async fn tokens_of_projects_and_groups_bring_a_bot_that_is_a_member() {
         let refused = bot.post(&tokens, another).await.expect(400);
         let reason = format!("400 Bad request - User does not have permission to create {kind} access token");
         assert_eq!(refused, json!({ "message": reason }));
+        let own = format!("{tokens}/self/rotate");
+        lab.client.post(&own, json!({})).await.expect(405);
+        let new = bot.post(&own, json!({})).await.expect(200);
+        let bot = lab.client.with_token(new["token"].as_str().unwrap());
+        assert_eq!(bot.get("user").await.expect(200)["username"], username);
         lab.client
             .delete(&format!("{tokens}/{}", new["id"]))
             .await
@@ -284,7 +296,7 @@ async fn tokens_of_projects_and_groups_bring_a_bot_that_is_a_member() {
         assert_eq!(bot.get("user").await.expect(401), invalid(REVOKED));
         lab.client.get(&member).await.expect(200);
         let all = lab.client.get(&tokens).await.expect(200);
-        assert_eq!(all.as_array().map(Vec::len), Some(2));
+        assert_eq!(all.as_array().map(Vec::len), Some(3));
         let active = lab
             .client
             .get(&format!("{tokens}?state=active"))

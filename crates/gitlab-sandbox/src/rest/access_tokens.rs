@@ -27,6 +27,7 @@ pub fn routes() -> Router<App> {
         let path = format!("/{kind}/{{id}}/access_tokens");
         router = router
             .route(&path, get(list).post(create))
+            .route(&format!("{path}/self/rotate"), post(rotate_own))
             .route(&format!("{path}/{{token_id}}"), get(show).delete(revoke))
             .route(&format!("{path}/{{token_id}}/rotate"), post(rotate));
     }
@@ -213,10 +214,29 @@ async fn revoke(call: Call) -> ApiResult<Response> {
     })
 }
 
+/// A bot replaces its own token.
+async fn rotate_own(call: Call) -> ApiResult {
+    call.app.write(|store| {
+        let user = call.authenticate(store)?;
+        if user.bot_of.is_none() {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            return Err(ApiError::message(status, "405 Method Not Allowed"));
+        }
+        let resource = Resource::find(&call, store)?;
+        let token = resource
+            .tokens(store)
+            .find(|token| Some(token.id) == call.identity.token)
+            .ok_or_else(ApiError::unauthorized)?;
+        let (new, secret) = personal_access_tokens::renew(&call, store, token.clone())?;
+        let shown = call.view(store).resource_token(&new);
+        ok(
+            StatusCode::OK,
+            personal_access_tokens::with_secret(shown, &secret),
+        )
+    })
+}
+
 async fn rotate(call: Call) -> ApiResult {
-    if call.path.ends_with("/self/rotate") {
-        return Err(ApiError::not_implemented(call.method.as_str(), &call.path));
-    }
     call.app.write(|store| {
         let user = call.authenticate(store)?;
         let resource = Resource::find(&call, store)?;

@@ -63,6 +63,7 @@ pub struct Draft {
     description: Option<String>,
     scopes: Vec<String>,
     expires_at: Option<jiff::civil::Date>,
+    previous: Option<u64>,
 }
 
 impl Draft {
@@ -80,6 +81,7 @@ impl Draft {
             description: call.params.string("description")?,
             scopes,
             expires_at: call.params.date("expires_at")?.or(by_default),
+            previous: None,
         })
     }
 
@@ -117,6 +119,7 @@ impl Draft {
             scopes: self.scopes,
             digest: secret::digest(&secret),
             revoked: false,
+            previous: self.previous,
             expires_at: self.expires_at,
             last_used_at: None,
             created_at: Timestamp::now(),
@@ -295,6 +298,7 @@ pub fn renew(
         description: old.description,
         scopes: old.scopes,
         expires_at: call.params.date("expires_at")?.or(by_default),
+        previous: Some(old.id),
     };
     draft
         .check(store)

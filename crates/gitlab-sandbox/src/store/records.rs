@@ -208,6 +208,8 @@ pub struct PersonalAccessToken {
     /// SHA-256 of the token, in hexadecimal.
     pub digest: String,
     pub revoked: bool,
+    /// The token that this one took the place of.
+    pub previous: Option<u64>,
     pub expires_at: Option<Date>,
     pub last_used_at: Option<Timestamp>,
     pub created_at: Timestamp,
