@@ -171,13 +171,6 @@ impl<'a> Decoder<'a> {
         checked.is_ok()
     }
 
-    /// Whether the declared edition takes a resource of this key.
-    fn edition_takes(&mut self, shape: &Shape, key: &Key, span: Span) {
-        if self.config.gitlab.edition == Some(Edition::Ce) && (shape.is_enterprise_key)(key) {
-            self.enterprise_only(key.name(), span);
-        }
-    }
-
     /// `absent: true` allows nothing beside it but where the resource was before.
     fn absent_alone(&mut self, node: &Node) -> bool {
         let beside = node
@@ -266,7 +259,6 @@ impl<'a> Decoder<'a> {
             moved_from,
             ..
         } = pending;
-        self.edition_takes(shape, &key, key_span);
         let checked = self.check(shape.name, &node, Extent::Whole);
         if self.config.gitlab.edition == Some(Edition::Ce) {
             for (field, span) in &checked.enterprise {

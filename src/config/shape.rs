@@ -39,8 +39,6 @@ pub struct Shape {
     pub policy: bool,
     /// Checks the key as written (`platform/api`, `release/*`), before any value is looked at.
     pub check_key: fn(&Key) -> Result<(), String>,
-    /// Whether only Enterprise Edition takes a resource of this key.
-    pub is_enterprise_key: fn(&Key) -> bool,
     /// Turns a merged value into its normal form (sets sorted, enums as GitLab spells them), or says what is wrong with which field.
     pub decode: fn(&Key, Map<String, Value>) -> Decoded,
 }

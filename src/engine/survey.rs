@@ -97,7 +97,6 @@ impl Survey {
         };
         let reach = survey.reach(config);
         survey.live = reach.observe(cx, &survey.about).await?;
-        survey.refuse_enterprise_keys();
         survey.moved = reach.moved;
         let wanted: BTreeSet<&Address> = survey.wanted.keys().collect();
         claims::settle(&mut survey.ledger, &mut survey.live, &wanted);
@@ -142,28 +141,6 @@ impl Survey {
             reach.addresses.insert(address, id);
         }
         reach
-    }
-
-    /// What only the Enterprise Edition takes is not made on another one; what is there all the same stays managed.
-    fn refuse_enterprise_keys(&mut self) {
-        if self.about.enterprise {
-            return;
-        }
-        let takes = |address: &Address| {
-            kinds::by_name(&address.kind).is_none_or(|kind| !(kind.shape.is_enterprise_key)(&address.key))
-        };
-        for (address, _) in self
-            .wanted
-            .iter()
-            .filter(|(address, wanted)| !wanted.absent && !takes(address))
-        {
-            if let Some(live @ Live::Absent) = self.live.get_mut(address) {
-                *live = Live::Unreadable(format!(
-                    "only the Enterprise Edition knows `{}`, and this is the Community Edition: remove it",
-                    address.key.name()
-                ));
-            }
-        }
     }
 
     /// The plan.

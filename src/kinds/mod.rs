@@ -80,11 +80,6 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
     /// Judges a key as written.
     fn check_key(key: &Key) -> Result<(), String>;
 
-    /// Whether only the Enterprise Edition takes a resource of this key.
-    fn is_enterprise_key(_key: &Key) -> bool {
-        false
-    }
-
     /// Judges fields that are each well-formed, but not together.
     fn check(&self) -> Vec<FieldProblem> {
         Vec::new()
@@ -284,7 +279,6 @@ impl Entry {
                 shorthand: K::SHORTHAND,
                 policy: K::POLICY,
                 check_key: K::check_key,
-                is_enterprise_key: K::is_enterprise_key,
                 decode: fields::decode::<K>,
             },
             rules: Rules {

@@ -47,7 +47,7 @@ impl<H> JsonSchema for In<H> {
 
 /// A CI/CD variable of a repo, or of a group and all repos in it. Its key is `KEY`, or `KEY:SCOPE` for the environments of one scope: `TOKEN:production`, `TOKEN:review/*`.
 ///
-/// Scopes of group variables take the Enterprise Edition. A value that AutoGit did not set is overwritten, and a variable
+/// An Enterprise Edition without a licence takes no scopes of group variables. A value that AutoGit did not set is overwritten, and a variable
 /// removed, only with `--allow destroy`.
 /// Source: <https://docs.gitlab.com/api/project_level_variables/>.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -128,8 +128,6 @@ pub trait Holder: Send + Sync + 'static {
     const TYPE: &'static str;
     /// What seeing and changing its variables takes.
     const ACCESS: Access;
-    /// Whether only the Enterprise Edition scopes its variables.
-    const ENTERPRISE_SCOPES: bool;
 }
 
 /// A group.
@@ -145,7 +143,6 @@ impl Holder for Group {
     const PLURAL: &'static str = "groups";
     const TYPE: &'static str = "Group";
     const ACCESS: Access = Access::new(Role::Owner, On::Group);
-    const ENTERPRISE_SCOPES: bool = true;
 }
 
 impl Holder for Repo {
@@ -154,7 +151,6 @@ impl Holder for Repo {
     const PLURAL: &'static str = "projects";
     const TYPE: &'static str = "Project";
     const ACCESS: Access = Access::new(Role::Maintainer, On::Repo);
-    const ENTERPRISE_SCOPES: bool = false;
 }
 
 impl<H: Holder> super::Kind for In<H> {
@@ -165,10 +161,6 @@ impl<H: Holder> super::Kind for In<H> {
 
     fn check_key(key: &Key) -> Result<(), String> {
         check_scoped(key.name())
-    }
-
-    fn is_enterprise_key(key: &Key) -> bool {
-        H::ENTERPRISE_SCOPES && split(key.name()).1 != EVERYWHERE
     }
 
     fn check(&self) -> Vec<FieldProblem> {
@@ -437,8 +429,6 @@ mod tests {
         let instance = |key: &str| InstanceVariable::check_key(&Key::top(key));
         assert_eq!(instance("KEY"), Ok(()));
         assert!(instance("KEY:production").unwrap_err().contains("write `KEY`"));
-        let group = |name: &str| GroupVariable::is_enterprise_key(&Key::within("a", name));
-        assert!(group("KEY:production") && !group("KEY"));
     }
 
     #[test]

@@ -17,7 +17,6 @@ pub const SHAPES: &[Shape] = &[
         shorthand: None,
         policy: false,
         check_key: check_path,
-        is_enterprise_key: |_| false,
         decode: decode::<Group>,
     },
     Shape {
@@ -28,7 +27,6 @@ pub const SHAPES: &[Shape] = &[
         shorthand: None,
         policy: false,
         check_key: check_path,
-        is_enterprise_key: |_| false,
         decode: decode_repo,
     },
     Shape {
@@ -42,7 +40,6 @@ pub const SHAPES: &[Shape] = &[
         shorthand: None,
         policy: false,
         check_key: check_branch,
-        is_enterprise_key: |_| false,
         decode: decode::<ProtectedBranch>,
     },
     member("group_member", "group"),
@@ -61,7 +58,6 @@ const fn member(name: &'static str, kind: &'static str) -> Shape {
         shorthand: Some("access_level"),
         policy: true,
         check_key: |_| Ok(()),
-        is_enterprise_key: |_| false,
         decode: decode::<Member>,
     }
 }

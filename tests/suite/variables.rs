@@ -196,53 +196,38 @@ fn adoption_takes_over_and_asks_before_a_value_is_lost() {
 }
 
 fn variables_of_one_key_are_told_apart_by_scope() {
-    let forge = Forge::with(|options| options.edition = gitlab_sandbox::Edition::Ee);
+    for edition in [gitlab_sandbox::Edition::Ce, gitlab_sandbox::Edition::Ee] {
+        told_apart_by_scope(&Forge::with(|options| options.edition = edition));
+    }
+}
+
+fn told_apart_by_scope(forge: &Forge) {
     for (file, value) in [("one", "all"), ("two", "production"), ("three", "review")] {
-        set(&forge, file, value);
+        set(forge, file, value);
     }
     let three = "K: {value: {file: one}}, \"K:production\": {value: {file: two}}, \"K:review/*\": {value: {file: three}}";
     forge.config(&config(three, three, ""));
     forge.run(&["apply", "--yes"]).exits(0);
     for path in [REPO, GROUP] {
         assert_eq!(
-            all(&forge, path, "environment_scope"),
+            all(forge, path, "environment_scope"),
             ["*", "production", "review/*"]
         );
-        assert_eq!(all(&forge, path, "value"), ["all", "production", "review"]);
+        assert_eq!(all(forge, path, "value"), ["all", "production", "review"]);
     }
     forge.expect_converged();
-    set(&forge, "two", "changed");
+    set(forge, "two", "changed");
     let less = three
         .replace("K: {", "K: {description: Only this, ")
         .replace("review/*\": {value: {file: three}}", "review/*\": {absent: true}");
     forge.config(&config(&less, &less, ""));
     forge.run(&ALLOW).exits(0);
     for path in [REPO, GROUP] {
-        assert_eq!(all(&forge, path, "environment_scope"), ["*", "production"]);
-        assert_eq!(all(&forge, path, "value"), ["all", "changed"]);
-        assert_eq!(
-            all(&forge, path, "description"),
-            [json!("Only this"), Value::Null]
-        );
+        assert_eq!(all(forge, path, "environment_scope"), ["*", "production"]);
+        assert_eq!(all(forge, path, "value"), ["all", "changed"]);
+        assert_eq!(all(forge, path, "description"), [json!("Only this"), Value::Null]);
     }
     forge.expect_converged();
-    // The Community Edition knows no scopes of group variables.
-    let forge = Forge::new();
-    set(&forge, "one", CANARY);
-    forge.config("groups:\n  team:\n    variables:\n      \"K:production\": {value: {file: one}}\n");
-    let plan = forge.run(&["plan"]).exits(1);
-    plan.says("only the Enterprise Edition knows `K:production`")
-        .says("autogit.yaml:6:7");
-    let text = std::fs::read_to_string(forge.dir.path().join("autogit.yaml")).unwrap();
-    std::fs::write(
-        forge.dir.path().join("autogit.yaml"),
-        text.replace("token:", "edition: ce, token:"),
-    )
-    .unwrap();
-    forge
-        .run(&["validate"])
-        .exits(1)
-        .says("`K:production` needs GitLab Enterprise Edition");
 }
 
 fn what_gitlab_would_not_mask_is_told_with_the_line() {
