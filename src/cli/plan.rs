@@ -203,7 +203,7 @@ fn save(instance: &Instance, config: &Config, session: &Session, survey: &Survey
 }
 
 fn explain(loaded: &Loaded, address: &Address, format: Format) -> Result<Exit, Problem> {
-    let explanation = loaded.explain(address).ok_or_else(|| {
+    let explanation = loaded.explain(address, None).ok_or_else(|| {
         Problem::new(format!(
             "failed to explain {address}: the config does not declare it"
         ))

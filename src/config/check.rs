@@ -267,7 +267,7 @@ impl Checker<'_> {
 
     fn bare(&mut self, entry: &Entry) {
         let warning = Diagnostic::warning(format!("`{}` has no value", entry.key));
-        let warning = warning.help("this drops what a preset says of it: write `null` to mean that, `\"\"`, `[]` or `{}` for an empty value");
+        let warning = warning.help("this drops what a preset or rule says of it: write `null` to mean that, `\"\"`, `[]` or `{}` for an empty value");
         self.problem(entry.key_span, "", warning);
     }
 

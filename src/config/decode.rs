@@ -10,14 +10,15 @@ use crate::core::{Address, Key, Path};
 use super::check::{Checked, Extent, check};
 use super::diagnostic::{Diagnostic, Report};
 use super::explain::origin;
-use super::grammar::Grammar;
-use super::layout::{Layout, PRESET_SECTION, Resource};
+use super::inventory::{Inventory, Listed};
+use super::layout::{PRESET_SECTION, Resource};
+use super::locks;
 use super::merge::{FieldTerm, Opinion, effective, fields, is_absent};
-use super::model::{Config, Declaration, Edition, Origin, Policy};
-use super::schema::{PRESET, policy_field};
-use super::settings::{check_includes, gitlab, prune, state};
+use super::model::{Config, Declaration, Edition, Mode, Origin, Policy, Via};
+use super::reusable::{Checks, Reusable, absent_alone, nested_absent_alone};
+use super::rules::{Said, one_or_many};
+use super::schema::policy_field;
 use super::shape::Shape;
-use super::suggest;
 use super::tree::{Data, Entry, Node, Span, to_object};
 
 /// Fields that config itself gives a meaning to.
@@ -26,15 +27,18 @@ const OWN_FIELDS: [&str; 3] = ["absent", "preset", "moved_from"];
 /// How many values a config may hold once presets are applied: a large one that is used often would fill the memory.
 const MAX_VALUES: usize = 10_000_000;
 
-/// Builds the config out of its parts; the report says what is wrong with them.
-pub(super) struct Decoder<'a> {
-    pub shapes: &'a [Shape],
-    pub layout: &'a Layout<'a>,
-    pub grammar: &'a Grammar,
-    pub report: &'a mut Report,
-    /// Whether all files are there: otherwise what seems to be missing may be in one that is not.
-    pub is_complete: bool,
+/// Builds a config out of its parts; the report says what is wrong with them.
+pub(super) struct Decoder<'a, 'r> {
+    pub checks: &'a Checks<'a>,
+    pub reusable: &'a Reusable<'a>,
+    /// The repos that exist; `None`: nobody has asked.
+    pub inventory: Option<&'a Inventory<'a>>,
+    /// Which rules count.
+    pub mode: Mode,
+    pub report: &'r mut Report,
     pub config: Config,
+    /// The repos that each rule is for.
+    pub matched: BTreeMap<&'a str, BTreeSet<Path>>,
     /// How many values the declarations hold so far.
     pub values: usize,
 }
@@ -44,62 +48,34 @@ struct Pending<'a, 'o> {
     shape: &'a Shape,
     key: Key,
     key_span: Span,
+    via: Option<Via<&'a str>>,
     moved_from: Option<Path>,
     /// Weakest first, none of them null or `absent`.
     opinions: &'o [Opinion<'a>],
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> Decoder<'a, '_> {
     /// Decodes everything.
     pub fn run(&mut self) {
-        let layout = self.layout;
-        check_includes(layout, self.grammar, self.report);
-        if let Some(section) = layout.gitlab {
-            self.config.gitlab = gitlab(section, self.grammar, self.report);
-        }
-        if let Some(entry) = layout.prune {
-            self.config.prune = prune(entry, self.grammar, self.report);
-        }
-        if let Some(section) = layout.state {
-            self.config.state = state(section, self.grammar, self.report);
-        }
-        let presets = layout.presets.values();
-        let healthy: BTreeSet<&str> = presets
-            .clone()
-            .filter(|preset| self.preset_holds(preset))
-            .map(|preset| &*preset.key)
-            .collect();
-        let mut used = BTreeSet::new();
+        let layout = self.checks.layout;
         for (address, resource) in &layout.resources {
-            self.resource(address, resource, &healthy, &mut used);
+            self.resource(address, resource);
         }
-        for preset in presets.filter(|preset| self.is_complete && !used.contains(&*preset.key)) {
-            let warning = Diagnostic::warning(format!("preset `{}` is not used", preset.key));
-            let warning = warning.help("name it in a repo's `preset`, or remove it");
-            self.report.add(preset.key_span, "", warning);
+        let repo = self.checks.shapes.iter();
+        let repo = repo.clone().find(|shape| shape.section() == Some(PRESET_SECTION));
+        if let (Some(repo), Some(inventory)) = (repo, self.inventory) {
+            for (path, live) in inventory.unlisted(layout) {
+                self.unlisted(repo, path, live);
+            }
         }
     }
 
     fn check(&mut self, term: &str, node: &Node, extent: Extent) -> Checked {
-        check(self.grammar, self.grammar.id(term), node, extent, self.report)
+        let grammar = self.checks.grammar;
+        check(grammar, grammar.id(term), node, extent, self.report)
     }
 
-    fn preset_holds(&mut self, preset: &Entry) -> bool {
-        let holds = self.check(PRESET, &preset.value, Extent::Part).holds;
-        let taker = self
-            .shapes
-            .iter()
-            .find(|shape| shape.section() == Some(PRESET_SECTION));
-        holds & taker.is_none_or(|shape| self.nested_absent_alone(shape, &preset.value))
-    }
-
-    fn resource(
-        &mut self,
-        address: &Address,
-        resource: &Resource<'a>,
-        healthy: &BTreeSet<&str>,
-        used: &mut BTreeSet<&'a str>,
-    ) {
+    fn resource(&mut self, address: &Address, resource: &Resource<'a>) {
         let Resource { shape, entry } = resource;
         let mut holds = self.key_holds(shape, &address.key, entry.key_span);
         if entry.value.is_null() {
@@ -109,58 +85,67 @@ impl<'a> Decoder<'a> {
         } else {
             holds &= self.check(shape.name, &entry.value, Extent::Part).holds;
         }
-        let is_alone = self.absent_alone(&entry.value) & self.nested_absent_alone(shape, &entry.value);
-        let mut opinions = Vec::new();
-        for name in preset_names(&entry.value) {
-            match self.layout.presets.get(name.as_text().unwrap_or_default()) {
-                Some(preset) => {
-                    used.insert(&preset.key);
-                    holds &= healthy.contains(&*preset.key);
-                    opinions.push(Opinion {
-                        entry: preset,
-                        preset: Some(&preset.key),
-                    });
-                }
-                None => holds &= self.undeclared_preset(name),
-            }
-        }
-        opinions.push(Opinion { entry, preset: None });
+        holds &= absent_alone(&entry.value, self.report)
+            & nested_absent_alone(self.checks.shapes, shape, &entry.value, self.report)
+            & self.checks.presets_hold(&entry.value, self.reusable, self.report);
         let moved_from = entry
             .value
             .entry("moved_from")
             .and_then(|from| from.value.as_text())
             .map(Path::from);
-        if !holds || !is_alone {
+        if !holds {
             return;
         }
         let (key, key_span) = (address.key.clone(), entry.key_span);
-        match is_absent(&entry.value) {
-            true => self.absent(shape, key, key_span, moved_from),
-            false => self.declare(Pending {
-                shape,
-                key,
-                key_span,
-                moved_from,
-                opinions: &opinions,
-            }),
+        if is_absent(&entry.value) {
+            return self.absent(shape, key, key_span, moved_from);
         }
+        let mut said = Said::of(entry, self.checks.layout);
+        if shape.section() == Some(PRESET_SECTION) {
+            let live = self.inventory.and_then(|inventory| inventory.get(&key.path));
+            self.apply_rules(&mut said, shape, &key.path, live);
+        }
+        self.declare(Pending {
+            shape,
+            key,
+            key_span,
+            via: None,
+            moved_from,
+            opinions: &said.opinions(),
+        });
     }
 
-    fn undeclared_preset(&mut self, name: &Node) -> bool {
-        // What is not text has been reported as such.
-        let Some(text) = name.as_text().filter(|_| self.is_complete) else {
-            return false;
+    /// Declares a repo that the file does not list, if a rule is for it.
+    fn unlisted(&mut self, shape: &'a Shape, path: &Path, live: &Listed) {
+        let mut said = Said::default();
+        self.apply_rules(&mut said, shape, path, Some(live));
+        let Some(rule) = said.rules.first() else {
+            return;
         };
-        let declared: Vec<&str> = self.layout.presets.keys().copied().collect();
-        let label =
-            suggest::nearest(text, declared.iter().copied()).map(|name| format!("did you mean `{name}`?"));
-        let help = match declared.as_slice() {
-            [] => "no presets are declared".to_owned(),
-            declared => format!("declared: {}", suggest::list(text, declared)),
-        };
-        let error = Diagnostic::error(format!("preset `{text}` is not declared")).help(help);
-        self.report.add(name.span, label.unwrap_or_default(), error);
-        false
+        let (key, key_span) = (Key::top(path.clone()), rule.entry.key_span);
+        if !self.key_holds(shape, &key, key_span) {
+            return;
+        }
+        self.declare(Pending {
+            shape,
+            key,
+            key_span,
+            via: Some(Via::Rule(rule.name())),
+            moved_from: None,
+            opinions: &said.opinions(),
+        });
+    }
+
+    fn apply_rules(&mut self, said: &mut Said<'a>, shape: &Shape, path: &Path, live: Option<&Listed>) {
+        said.apply(&self.reusable.rules, self.mode, path, live);
+        for rule in &said.rules {
+            self.matched.entry(rule.name()).or_default().insert(path.clone());
+        }
+        let term = FieldTerm::new(self.checks.grammar, self.checks.grammar.id(shape.name));
+        let agree = locks::agree(term, said.locks(), path, self.report);
+        if agree && self.mode == Mode::Enforce {
+            locks::remark(term, &said.unlocked(), said.locks(), self.report);
+        }
     }
 
     fn key_holds(&mut self, shape: &Shape, key: &Key, span: Span) -> bool {
@@ -171,41 +156,13 @@ impl<'a> Decoder<'a> {
         checked.is_ok()
     }
 
-    /// `absent: true` allows nothing beside it but where the resource was before.
-    fn absent_alone(&mut self, node: &Node) -> bool {
-        let beside = node
-            .entries()
-            .iter()
-            .filter(|entry| !matches!(&*entry.key, "absent" | "moved_from"));
-        let mut beside = beside.take_while(|_| is_absent(node)).peekable();
-        let is_alone = beside.peek().is_none();
-        for entry in beside {
-            let error = Diagnostic::error(format!("`{}` beside `absent: true`", entry.key));
-            self.report.add(
-                entry.key_span,
-                "",
-                error.help("what must not exist has no fields: remove them, or remove `absent`"),
-            );
-        }
-        is_alone
-    }
-
-    fn nested_absent_alone(&mut self, shape: &Shape, node: &Node) -> bool {
-        let mut is_alone = true;
-        for (_, field) in children(self.shapes, shape) {
-            for entry in node.entry(field).map_or(&[][..], |entry| entry.value.entries()) {
-                is_alone &= self.absent_alone(&entry.value);
-            }
-        }
-        is_alone
-    }
-
     fn absent(&mut self, shape: &Shape, key: Key, key_span: Span, moved_from: Option<Path>) {
         let declaration = Declaration {
             value: Map::new(),
             absent: true,
             moved_from,
             position: self.report.sources.position(key_span),
+            via: None,
             origins: BTreeMap::new(),
             enterprise_fields: Vec::new(),
         };
@@ -217,7 +174,7 @@ impl<'a> Decoder<'a> {
     /// Merges a resource's fields, and declares what is nested in it.
     fn merge(&mut self, pending: &Pending<'a, '_>) -> (Node, BTreeMap<String, Origin>) {
         let shape = pending.shape;
-        let term = FieldTerm::new(self.grammar, self.grammar.id(shape.name));
+        let term = FieldTerm::new(self.checks.grammar, self.checks.grammar.id(shape.name));
         let mut entries = Vec::new();
         let mut origins = BTreeMap::new();
         let mut policies = Vec::new();
@@ -225,8 +182,8 @@ impl<'a> Decoder<'a> {
             if OWN_FIELDS.contains(&field) {
                 continue;
             }
-            let nested = children(self.shapes, shape).find(|(_, name)| *name == field);
-            let governed = children(self.shapes, shape)
+            let nested = children(self.checks.shapes, shape).find(|(_, name)| *name == field);
+            let governed = children(self.checks.shapes, shape)
                 .find(|(child, name)| child.policy && policy_field(name) == field);
             if let Some((child, _)) = nested {
                 self.collection(child, &pending.key.path, &opinions);
@@ -256,6 +213,7 @@ impl<'a> Decoder<'a> {
             shape,
             key,
             key_span,
+            via,
             moved_from,
             ..
         } = pending;
@@ -275,6 +233,7 @@ impl<'a> Decoder<'a> {
                     absent: false,
                     moved_from,
                     position: self.report.sources.position(key_span),
+                    via: via.map(Via::from),
                     origins,
                     enterprise_fields: checked.enterprise.into_iter().map(|(field, _)| field).collect(),
                 };
@@ -297,7 +256,9 @@ impl<'a> Decoder<'a> {
         let is_first = within(&self.values);
         self.values += values;
         if is_first && !within(&self.values) {
-            let error = Diagnostic::error(format!("presets that unfold to more than {MAX_VALUES} values"));
+            let error = Diagnostic::error(format!(
+                "presets and rules that unfold to more than {MAX_VALUES} values"
+            ));
             self.report.add(span, "this resource is one too many", error);
         }
         within(&self.values)
@@ -312,10 +273,10 @@ impl<'a> Decoder<'a> {
         else {
             return;
         };
-        let position = self.report.sources.position(strongest.entry.key_span);
+        let origin = origin(strongest, &self.report.sources);
         self.config
             .collections
-            .insert((child.name.to_owned(), parent.clone()), position);
+            .insert((child.name.to_owned(), parent.clone()), origin);
         for (name, opinions) in fields(effective_opinions) {
             let opinions = effective(&opinions);
             let Some(strongest) = opinions.last().filter(|opinion| !opinion.entry.value.is_null()) else {
@@ -331,6 +292,7 @@ impl<'a> Decoder<'a> {
                     shape: child,
                     key,
                     key_span,
+                    via: strongest.via,
                     moved_from: None,
                     opinions,
                 }),
@@ -374,20 +336,16 @@ pub(super) fn children<'a>(
         .filter_map(|shape| Some((shape, shape.field_within(parent.name)?)))
 }
 
-/// The presets a resource names, weakest first.
+/// The presets that a resource or rule names, weakest first.
 pub(super) fn preset_names(resource: &Node) -> &[Node] {
-    match resource.entry("preset").map(|entry| &entry.value) {
-        Some(Node {
-            data: Data::Seq(names),
-            ..
-        }) => names,
-        Some(name) if !name.is_null() => std::slice::from_ref(name),
-        _ => &[],
-    }
+    let preset = resource.entry("preset");
+    preset.map_or(&[], |preset| one_or_many(&preset.value))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::grammar::Grammar;
+    use super::super::layout::Layout;
     use super::super::schema::schema;
     use super::*;
 
@@ -395,13 +353,21 @@ mod tests {
     fn a_preset_used_often_cannot_fill_the_memory() {
         let mut report = Report::default();
         let file = report.sources.add("autogit.yaml".into(), "autogit: 1\n");
-        let mut decoder = Decoder {
+        let checks = Checks {
             shapes: &[],
             layout: &Layout::default(),
             grammar: &Grammar::compile(&schema(&[])),
-            report: &mut report,
             is_complete: true,
+        };
+        let reusable = checks.reusable(&mut report);
+        let mut decoder = Decoder {
+            checks: &checks,
+            reusable: &reusable,
+            inventory: None,
+            mode: Mode::Enforce,
+            report: &mut report,
             config: Config::default(),
+            matched: BTreeMap::new(),
             values: 0,
         };
         let span = Span::point(file, 1, 1);

@@ -5,13 +5,17 @@ use serde_json::Value;
 
 use crate::core::{Address, Key};
 
-use super::decode::{children, preset_names};
+use super::decode::children;
 use super::diagnostic::{Report, Sources};
-use super::layout::{Layout, Resource};
+use super::inventory::{Inventory, Listed};
+use super::layout::PRESET_SECTION;
 use super::load::Loaded;
-use super::merge::{FieldTerm, Opinion, effective, fields};
-use super::model::{Origin, Position};
-use super::tree::Data;
+use super::merge::{FieldTerm, Opinion, effective, fields, is_absent};
+use super::model::{Mode, Origin, Position, Via};
+use super::reusable::Checks;
+use super::rules::Said;
+use super::shape::Shape;
+use super::tree::{Data, Span};
 
 /// Every opinion the config holds on one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,44 +42,77 @@ pub struct Explained {
 }
 
 impl Loaded {
-    /// Where each value of a resource comes from; `None` when the config does not declare it.
-    pub fn explain(&self, address: &Address) -> Option<Explanation> {
-        let layout = Layout::new(
-            &self.documents,
-            &self.shapes,
-            &mut Report::new(self.sources.clone()),
-        );
-        let parents = layout
-            .resources
-            .iter()
-            .filter(|(parent, _)| parent.key.path == address.key.path);
-        for (parent, resource) in parents {
-            let opinions = opinions(&layout, resource);
-            if parent == address {
-                let nested: Vec<_> = children(&self.shapes, resource.shape)
-                    .map(|(_, field)| field)
-                    .collect();
-                return self.explanation(address.clone(), &opinions, &nested);
+    /// Where each value of a resource comes from; `None` when the config does not declare it. What a rule says of it
+    /// counts as far as the repos that exist, in `listed`, or the files alone tell that the rule is for it.
+    pub fn explain(&self, address: &Address, listed: Option<&[Listed]>) -> Option<Explanation> {
+        let mut report = Report::new(self.sources.clone());
+        let layout = self.layout(&mut report);
+        let checks = Checks {
+            shapes: &self.shapes,
+            layout: &layout,
+            grammar: &self.grammar,
+            is_complete: true,
+        };
+        let reusable = checks.reusable(&mut report);
+        let inventory = listed.map(|listed| Inventory::new(listed, &layout));
+        let path = &address.key.path;
+        let live = inventory.as_ref().and_then(|inventory| inventory.get(path));
+        for shape in self.shapes.iter().filter(|shape| shape.section().is_some()) {
+            let parent = Address::new(shape.name, Key::top(path.clone()));
+            let resource = layout.resources.get_key_value(&parent);
+            let takes_rules = shape.section() == Some(PRESET_SECTION);
+            let (parent, mut said) = match resource {
+                Some((parent, resource)) => (parent.clone(), Said::of(resource.entry, &layout)),
+                None if takes_rules && live.is_some() => (parent, Said::default()),
+                None => continue,
+            };
+            let is_absent = resource.is_some_and(|(_, resource)| is_absent(&resource.entry.value));
+            if takes_rules && !is_absent {
+                said.apply(&reusable.rules, Mode::Enforce, path, live);
             }
-            for (child, field) in
-                children(&self.shapes, resource.shape).filter(|(child, _)| child.name == address.kind)
-            {
-                let collections = fields(&opinions).remove(field).unwrap_or_default();
-                let entries = fields(effective(&collections));
-                if let Some(opinions) = entries.get(address.key.name()) {
-                    let address = Address::new(
-                        child.name,
-                        Key::within(parent.key.path.clone(), address.key.name()),
-                    );
-                    return self.explanation(address, effective(opinions), &[]);
-                }
+            let own = resource.map(|(_, resource)| resource.entry);
+            let Some(place) = own.or(said.rules.first().map(|rule| rule.entry)) else {
+                continue;
+            };
+            let found = self.explain_in(shape, &parent, &said.opinions(), place.key_span, address);
+            if found.is_some() {
+                return found;
             }
         }
         None
     }
 
-    fn explanation(&self, address: Address, opinions: &[Opinion], nested: &[&str]) -> Option<Explanation> {
-        let position = self.sources.position(opinions.last()?.entry.key_span);
+    /// Explains a resource of a section, or what is nested in it.
+    fn explain_in(
+        &self,
+        shape: &Shape,
+        parent: &Address,
+        opinions: &[Opinion],
+        place: Span,
+        address: &Address,
+    ) -> Option<Explanation> {
+        if parent == address {
+            let nested: Vec<_> = children(&self.shapes, shape).map(|(_, field)| field).collect();
+            return Some(self.explanation(parent.clone(), opinions, place, &nested));
+        }
+        let mut children = children(&self.shapes, shape);
+        let (child, field) = children.find(|(child, _)| child.name == address.kind)?;
+        let collections = fields(opinions).remove(field).unwrap_or_default();
+        let entries = fields(effective(&collections));
+        let opinions = effective(entries.get(address.key.name())?);
+        let key = Key::within(parent.key.path.clone(), address.key.name());
+        let place = opinions.last()?.entry.key_span;
+        Some(self.explanation(Address::new(child.name, key), opinions, place, &[]))
+    }
+
+    fn explanation(
+        &self,
+        address: Address,
+        opinions: &[Opinion],
+        place: Span,
+        nested: &[&str],
+    ) -> Explanation {
+        let position = self.sources.position(place);
         let term = FieldTerm::new(&self.grammar, self.grammar.id(&address.kind));
         let mut explained = Vec::new();
         for (field, opinions) in fields(opinions) {
@@ -89,11 +126,11 @@ impl Loaded {
                 );
             }
         }
-        Some(Explanation {
+        Explanation {
             address,
             position,
             fields: explained,
-        })
+        }
     }
 }
 
@@ -138,23 +175,6 @@ fn explain_field(
 pub(super) fn origin(opinion: &Opinion, sources: &Sources) -> Origin {
     Origin {
         position: sources.position(opinion.entry.key_span),
-        via: opinion.preset.map(|preset| format!("preset {preset}")),
+        via: opinion.via.map(Via::from),
     }
-}
-
-/// The opinions on a resource of a section: its presets that are declared, and its own.
-fn opinions<'a>(layout: &Layout<'a>, resource: &Resource<'a>) -> Vec<Opinion<'a>> {
-    let named = preset_names(&resource.entry.value)
-        .iter()
-        .filter_map(|name| layout.presets.get(name.as_text()?));
-    let presets = named.map(|preset| Opinion {
-        entry: preset,
-        preset: Some(&preset.key),
-    });
-    presets
-        .chain([Opinion {
-            entry: resource.entry,
-            preset: None,
-        }])
-        .collect()
 }

@@ -13,14 +13,17 @@ use super::tree::{Data, Entry, Node};
 /// The section of the presets.
 pub(super) const PRESETS: &str = "presets";
 
-/// The section whose resources take presets.
+/// The section of the rules.
+pub(super) const RULES: &str = "rules";
+
+/// The section whose resources take presets, and that rules are for.
 pub(super) const PRESET_SECTION: &str = "repos";
 
 /// The version of the language.
 const VERSION: u64 = 1;
 
 /// Names of the language that this version does not know yet.
-const PLANNED: &[&str] = &["rules", "hosts", "architectures", "gpu_policies", "runner_pools"];
+const PLANNED: &[&str] = &["hosts", "architectures", "gpu_policies", "runner_pools"];
 
 /// Every part of the config, found and told apart.
 #[derive(Default)]
@@ -31,6 +34,8 @@ pub(super) struct Layout<'a> {
     pub prune: Option<&'a Entry>,
     pub state: Option<&'a Entry>,
     pub presets: BTreeMap<&'a str, &'a Entry>,
+    /// In the order of the files.
+    pub rules: Vec<&'a Entry>,
     pub resources: BTreeMap<Address, Resource<'a>>,
 }
 
@@ -66,6 +71,11 @@ impl<'a> Layout<'a> {
                     self.preset(preset, report);
                 }
             }
+            (RULES, _) if take_presets(shapes) => {
+                for rule in map_entries(entry, report) {
+                    self.rule(rule, report);
+                }
+            }
             (_, Some(shape)) => {
                 for resource in map_entries(entry, report) {
                     self.resource(shape, resource, report);
@@ -91,6 +101,18 @@ impl<'a> Layout<'a> {
         }
     }
 
+    fn rule(&mut self, entry: &'a Entry, report: &mut Report) {
+        match self.rules.iter().find(|rule| rule.key == entry.key) {
+            Some(first) => twice(
+                format!("rule `{}` is declared twice", entry.key),
+                first,
+                entry,
+                report,
+            ),
+            None => self.rules.push(entry),
+        }
+    }
+
     fn resource(&mut self, shape: &'a Shape, entry: &'a Entry, report: &mut Report) {
         let address = Address::new(shape.name, Key::top(&*entry.key));
         let title = format!("`{address}` is declared twice");
@@ -103,15 +125,15 @@ impl<'a> Layout<'a> {
 /// The keys that may stand at the top of a file.
 pub(super) fn top_level_keys(shapes: &[Shape]) -> Vec<&'static str> {
     let sections = shapes.iter().filter_map(Shape::section);
-    let presets = take_presets(shapes).then_some(PRESETS);
+    let reusable = [PRESETS, RULES].into_iter().filter(|_| take_presets(shapes));
     ["autogit", "include", "gitlab", "prune", "state"]
         .into_iter()
-        .chain(presets)
+        .chain(reusable)
         .chain(sections)
         .collect()
 }
 
-/// Whether there is anything to apply presets to.
+/// Whether there is anything to apply presets and rules to.
 fn take_presets(shapes: &[Shape]) -> bool {
     shapes.iter().any(|shape| shape.section() == Some(PRESET_SECTION))
 }

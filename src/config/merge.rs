@@ -1,9 +1,10 @@
 //! Merging: maps by key, lists and scalars replaced, `null` drops what is weaker, `absent: true` stands for the whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::grammar::{Grammar, TermId};
+use super::model::Via;
 use super::tree::{Data, Entry, Node};
 
 /// One opinion on a value. Opinions are listed weakest first.
@@ -11,8 +12,8 @@ use super::tree::{Data, Entry, Node};
 pub(super) struct Opinion<'a> {
     /// The key it is written under, and the value.
     pub entry: &'a Entry,
-    /// The preset it comes from; `None`: the resource's own.
-    pub preset: Option<&'a str>,
+    /// Through what it comes; `None`: the resource's own.
+    pub via: Option<Via<&'a str>>,
 }
 
 /// The opinions on each field of a resource, weakest first, of the opinions on the resource.
@@ -62,6 +63,19 @@ impl<'a> FieldTerm<'a> {
     /// What has several forms, a reference to a secret above all, is one value: parts of different forms make none.
     pub fn is_one_value(self) -> bool {
         self.id.is_some_and(|id| self.grammar.get(id).has_forms())
+    }
+
+    /// Whether two values mean the same here: a set has no order.
+    pub fn is_same(self, one: &Node, other: &Node) -> bool {
+        let is_set = self.id.is_some_and(|id| self.grammar.get(id).unique);
+        let items = |node: &Node| -> BTreeSet<String> {
+            let items = node.items().iter();
+            items.map(|item| item.to_json().to_string()).collect()
+        };
+        match (&one.data, &other.data) {
+            (Data::Seq(_), Data::Seq(_)) if is_set => items(one) == items(other),
+            _ => one.to_json() == other.to_json(),
+        }
     }
 
     /// The opinions that count here.

@@ -6,13 +6,17 @@ mod diagnostic;
 mod explain;
 mod grammar;
 mod include;
+mod inventory;
 mod layout;
 mod load;
+mod locks;
 mod merge;
 mod model;
 mod parse;
 mod paths;
 mod reference;
+mod reusable;
+mod rules;
 mod scalar;
 mod schema;
 mod settings;
@@ -24,11 +28,13 @@ mod tree;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Sources};
 pub use explain::{Explained, Explanation};
-pub use load::{Loaded, load, load_bytes};
+pub use inventory::Listed;
+pub use load::{Loaded, Reporting, Settled, load, load_bytes};
 pub use model::{
-    Config, Declaration, Edition, Gitlab, GitlabState, Origin, Policy, Position, Prune, SecretRef,
+    Config, Declaration, Edition, Gitlab, GitlabState, Mode, Origin, Policy, Position, Prune, SecretRef, Via,
 };
 pub use reference::reference;
+pub use rules::Roots;
 pub use schema::schema;
 pub use shape::{Decoded, FieldProblem, Place, Shape};
 pub use starter::starter;

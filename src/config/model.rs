@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::core::{Address, Path};
@@ -32,8 +32,67 @@ impl fmt::Display for Position {
 pub struct Origin {
     /// Where it is written.
     pub position: Position,
-    /// Through what it came: `preset service`; `None` when it is the resource's own.
-    pub via: Option<String>,
+    /// Through what it came; `None` when it is the resource's own.
+    pub via: Option<Via>,
+}
+
+/// Through what a value came to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via<N = String> {
+    /// A preset that the resource names.
+    Preset(N),
+    /// A rule's own field.
+    Rule(N),
+    /// A preset that a rule names.
+    RulePreset {
+        /// The rule.
+        rule: N,
+        /// The preset.
+        preset: N,
+    },
+    /// What a rule has locked.
+    Lock(N),
+}
+
+impl<N> Via<N> {
+    /// The rule, if it came through one.
+    pub fn rule(&self) -> Option<&N> {
+        match self {
+            Via::Preset(_) => None,
+            Via::Rule(rule) | Via::RulePreset { rule, .. } | Via::Lock(rule) => Some(rule),
+        }
+    }
+}
+
+impl From<Via<&str>> for Via {
+    fn from(via: Via<&str>) -> Self {
+        match via {
+            Via::Preset(preset) => Via::Preset(preset.into()),
+            Via::Rule(rule) => Via::Rule(rule.into()),
+            Via::RulePreset { rule, preset } => Via::RulePreset {
+                rule: rule.into(),
+                preset: preset.into(),
+            },
+            Via::Lock(rule) => Via::Lock(rule.into()),
+        }
+    }
+}
+
+impl<N: fmt::Display> fmt::Display for Via<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Via::Preset(preset) => write!(f, "preset {preset}"),
+            Via::Rule(rule) => write!(f, "rule {rule}"),
+            Via::RulePreset { rule, preset } => write!(f, "rule {rule}, preset {preset}"),
+            Via::Lock(rule) => write!(f, "lock of rule {rule}"),
+        }
+    }
+}
+
+impl Serialize for Via {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl fmt::Display for Origin {
@@ -57,7 +116,7 @@ pub struct Config {
     /// Every resource declared, nested ones under their own address.
     pub declarations: BTreeMap<Address, Declaration>,
     /// The nested collections that were written, even empty ones, by their kind and their parent's address: `prune: all` holds those complete.
-    pub collections: BTreeMap<(String, Path), Position>,
+    pub collections: BTreeMap<(String, Path), Origin>,
     /// The policies of nested collections, by their kind and their parent's address. One without a policy goes by `prune`.
     pub policies: BTreeMap<(String, Path), Policy>,
 }
@@ -71,8 +130,10 @@ pub struct Declaration {
     pub absent: bool,
     /// The path it had before.
     pub moved_from: Option<Path>,
-    /// Where its key is written.
+    /// Where its key is written: in the rule, for a repo that the file does not list.
     pub position: Position,
+    /// Through what it came to be declared; `None` when the file itself lists it.
+    pub via: Option<Via>,
     /// Where each top-level field of `value` came from.
     pub origins: BTreeMap<String, Origin>,
     /// Declared fields that only GitLab Enterprise Edition knows.
@@ -129,6 +190,17 @@ pub enum Prune {
     Owned,
     /// Nested collections that are declared are complete: anything else in them is removed.
     All,
+}
+
+/// What becomes of what a rule asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It is planned and applied.
+    #[default]
+    Enforce,
+    /// What would change is shown and counted, and never changed.
+    Report,
 }
 
 /// What happens to what stands in one nested collection and is not declared there.

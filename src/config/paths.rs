@@ -87,7 +87,8 @@ fn movable<'l, 'a>(layout: &'l Layout<'a>) -> impl Iterator<Item = (&'l Address,
         .filter(|(_, resource)| resource.shape.can_move)
 }
 
-fn moved_from<'a>(resource: &Resource<'a>) -> Option<(&'a Entry, Path)> {
+/// The path that a resource is declared to have had before, and where that is written.
+pub(super) fn moved_from<'a>(resource: &Resource<'a>) -> Option<(&'a Entry, Path)> {
     let entry = resource.entry.value.entry("moved_from")?;
     Some((entry, entry.value.as_text()?.into()))
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::scalar;
-use super::schema::{SHORTHAND, example, schema};
+use super::schema::{RULE_FIELDS, SHORTHAND, example, schema};
 use super::shape::Shape;
 use super::tree::Data;
 
@@ -37,14 +37,14 @@ impl Pages {
     fn section(&mut self, path: &str, schema: &Value, level: usize) {
         let value = self.resolve(schema).clone();
         let is_map = value["additionalProperties"].is_object();
-        let (path, holds) = match is_map {
+        let (path, mut holds) = match is_map {
             true => (
                 format!("{path}.*"),
                 self.resolve(&value["additionalProperties"]).clone(),
             ),
             false => (path.to_owned(), value.clone()),
         };
-        if fields(&holds).next().is_none() {
+        if fields(&holds).next().is_none() || path == "rules.*.locked" {
             return;
         }
         let heading = "#".repeat(level.min(4));
@@ -64,6 +64,12 @@ impl Pages {
         }
         if path == "presets.*" {
             return self.line("It holds what a repo holds, but for `absent`, `moved_from` and `preset`.");
+        }
+        if path == "rules.*" {
+            self.line("It holds what a preset holds, and beside that:\n");
+            let only =
+                |fields: &mut Map<String, Value>| fields.retain(|name, _| RULE_FIELDS.contains(&&**name));
+            holds["properties"].as_object_mut().map(only);
         }
         self.table(&holds);
         for (key, field) in fields(&holds) {

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::layout::{PRESET_SECTION, PRESETS};
-use super::model::{Edition, GitlabState, Policy, Prune, SecretRef};
+use super::layout::{PRESET_SECTION, PRESETS, RULES};
+use super::model::{Edition, GitlabState, Mode, Policy, Prune, SecretRef};
 use super::shape::Shape;
 
 /// The name of the `include` list's definition.
@@ -25,6 +25,11 @@ pub(super) const SHORTHAND: &str = "x-shorthand";
 pub(super) const STATE: &str = "state";
 /// The name of a preset's definition.
 pub(super) const PRESET: &str = "preset";
+
+/// The name of a rule's definition.
+pub(super) const RULE: &str = "rule";
+/// The fields that a rule has beside those of a repo.
+pub(super) const RULE_FIELDS: [&str; 4] = ["match", "preset", "locked", "mode"];
 
 /// How to reach GitLab.
 #[derive(Deserialize, JsonSchema)]
@@ -65,6 +70,7 @@ pub fn schema(shapes: &[Shape]) -> Value {
     let gitlab = GitlabSection::json_schema(&mut generator).to_value();
     let state = StateSection::json_schema(&mut generator).to_value();
     let prune = prune_schema(&mut generator);
+    let mode = Mode::json_schema(&mut generator).to_value();
     let policy = Policy::json_schema(&mut generator).to_value();
     let mut definitions = generator.take_definitions(true);
     let kinds: Vec<Value> = kinds.into_iter().map(|kind| inline(kind, &definitions)).collect();
@@ -72,7 +78,9 @@ pub fn schema(shapes: &[Shape]) -> Value {
         let mut kind = kind.clone();
         add_collections(&mut kind, shape, shapes, &kinds);
         if shape.section() == Some(PRESET_SECTION) {
-            definitions.insert(PRESET.to_owned(), preset(&kind));
+            let preset = preset(&kind);
+            definitions.insert(RULE.to_owned(), rule(&preset, mode.clone()));
+            definitions.insert(PRESET.to_owned(), preset);
         }
         add_own_fields(&mut kind, shape);
         definitions.insert(shape.name.to_owned(), kind);
@@ -101,6 +109,8 @@ fn root(shapes: &[Shape], definitions: &Map<String, Value>) -> Value {
         let description =
             "Reusable partial repos, by name. A repo takes them by `preset`; its own fields win.";
         properties[PRESETS] = map_of(reference(PRESET), description, &definitions[PRESET]);
+        let description = "What holds for every repo that it matches, listed here or not, in the order of the file. A repo's own fields win over it, and what is locked wins over those.";
+        properties[RULES] = map_of(reference(RULE), description, &definitions[RULE]);
     }
     for shape in shapes {
         if let Some(section) = shape.section() {
@@ -236,11 +246,64 @@ fn add_own_fields(kind: &mut Value, shape: &Shape) {
         });
     }
     if shape.section() == Some(PRESET_SECTION) {
-        properties["preset"] = json!({
-            "description": "The presets it takes, weakest first: `service` or `[base, service]`.",
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "uniqueItems": true}],
-        });
+        properties["preset"] = preset_field();
     }
+}
+
+fn preset_field() -> Value {
+    let mut field = one_or_list(json!({"type": "string"}));
+    field["description"] = json!("The presets it takes, weakest first: `service` or `[base, service]`.");
+    field
+}
+
+fn one_or_list(item: Value) -> Value {
+    json!({"anyOf": [item, {"type": "array", "items": item, "uniqueItems": true}]})
+}
+
+/// What holds for many repos: anything that a repo may say, and which repos are meant.
+fn rule(preset: &Value, mut mode: Value) -> Value {
+    let mut rule = preset.clone();
+    rule["x-key"] = json!("baseline");
+    rule["title"] = json!("Rule");
+    rule["description"] = json!("What holds for many repos.");
+    rule["properties"]["match"] = match_schema();
+    rule["properties"]["preset"] = preset_field();
+    let mut locked = reference(PRESET);
+    locked["description"] = json!("A partial repo that wins over what repos say themselves.");
+    rule["properties"]["locked"] = locked;
+    mode["default"] = json!("enforce");
+    rule["properties"]["mode"] = mode;
+    rule["required"] = json!(["match"]);
+    rule
+}
+
+fn match_schema() -> Value {
+    let described = |mut schema: Value, description: &str| {
+        schema["description"] = json!(description);
+        schema
+    };
+    let some = |item: Value| {
+        let mut schema = one_or_list(item);
+        schema["anyOf"][1]["minItems"] = json!(1);
+        schema
+    };
+    let text = || some(json!({"type": "string"}));
+    let flag = || json!({"type": "boolean"});
+    let visibility = some(json!({"type": "string", "enum": ["private", "internal", "public"]}));
+    json!({
+        "description": "Which repos it is for: all that is written here has to hold. What the file declares of a repo counts, and what GitLab says where it declares nothing.",
+        "type": "object",
+        "properties": {
+            "path": described(text(), "Globs over the whole path, without case; one has to match. `*` stands for any text within one part of the path, `**` for any number of parts."),
+            "not": described(text(), "Globs over the whole path; none may match."),
+            "topics": described(json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": true}), "The repo has all of these topics."),
+            "archived": described(flag(), "Whether the repo is archived. GitLab takes no changes to an archived one, so `false` is usually meant."),
+            "visibility": described(visibility, "The repo has this visibility, or one of these."),
+            "listed": described(flag(), "Whether the repo stands in `repos`: `false` is for repos that nobody listed."),
+        },
+        "additionalProperties": false,
+        "examples": [{"path": "platform/**", "not": "platform/sandbox/**"}],
+    })
 }
 
 /// A repo of which anything may be left out.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::decode::children;
 use super::include::Document;
-use super::layout::{PRESET_SECTION, PRESETS};
+use super::layout::{PRESET_SECTION, PRESETS, RULES};
 use super::shape::Shape;
 use super::tree::{Data, Entry, Node};
 
@@ -18,18 +18,22 @@ pub(super) fn write_out(documents: &mut [Document], shapes: &[Shape]) {
             continue;
         };
         for section in Arc::make_mut(sections) {
-            let is_section =
-                |shape: &&Shape| shape.section() == Some(&section.key) || takes_presets(shape, &section.key);
-            if let Some(shape) = shapes.iter().find(is_section) {
-                each(&mut section.value, |value| resource(value, shape, shapes));
-            }
+            let name = match &*section.key {
+                PRESETS | RULES => PRESET_SECTION,
+                name => name,
+            };
+            let Some(shape) = shapes.iter().find(|shape| shape.section() == Some(name)) else {
+                continue;
+            };
+            let is_rules = *section.key == *RULES;
+            each(&mut section.value, |value| {
+                resource(value, shape, shapes);
+                if is_rules {
+                    field(value, "locked", |locked| resource(locked, shape, shapes));
+                }
+            });
         }
     }
-}
-
-/// Whether what stands in `section` are parts of this kind's resources.
-fn takes_presets(shape: &Shape, section: &str) -> bool {
-    section == PRESETS && shape.section() == Some(PRESET_SECTION)
 }
 
 fn resource(value: &mut Node, shape: &Shape, shapes: &[Shape]) {
@@ -43,15 +47,22 @@ fn resource(value: &mut Node, shape: &Shape, shapes: &[Shape]) {
         };
         value.data = Data::Map(Arc::new(vec![entry]));
     }
-    for (child, field) in children(shapes, shape) {
-        if value.entry(field).is_some()
-            && let Data::Map(fields) = &mut value.data
-        {
-            let fields = Arc::make_mut(fields).iter_mut();
-            for collection in fields.filter(|entry| &*entry.key == field) {
-                each(&mut collection.value, |value| resource(value, child, shapes));
-            }
-        }
+    for (child, name) in children(shapes, shape) {
+        field(value, name, |collection| {
+            each(collection, |value| resource(value, child, shapes))
+        });
+    }
+}
+
+/// Changes one field of a map, if it is there.
+fn field(map: &mut Node, name: &str, change: impl Fn(&mut Node)) {
+    if map.entry(name).is_some()
+        && let Data::Map(fields) = &mut map.data
+    {
+        let fields = Arc::make_mut(fields).iter_mut();
+        fields
+            .filter(|entry| *entry.key == *name)
+            .for_each(|entry| change(&mut entry.value));
     }
 }
 

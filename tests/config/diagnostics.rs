@@ -1,6 +1,6 @@
 //! What a user sees for everything that can be wrong with a config: one snapshot per case, the text first.
 
-use autogit::config::Severity;
+use autogit::config::{Listed, Severity};
 
 use crate::{load_text, rendered};
 
@@ -79,7 +79,7 @@ fn sections() {
             ("section_unknown", "autogit: 1\nrepo: {a/b: {}}\n"),
             (
                 "section_planned",
-                "autogit: 1\nrules: {}\ngitlab: {settings: {}}\n",
+                "autogit: 1\nhosts: {}\ngitlab: {settings: {}}\n",
             ),
             ("section_not_a_map", "autogit: 1\nrepos: [a/b]\n"),
             ("section_include_without_file", "autogit: 1\ninclude: [x.yaml]\n"),
@@ -349,6 +349,90 @@ fn presets() {
 }
 
 #[test]
+fn rules() {
+    check(
+        Severity::Error,
+        &[
+            (
+                "rule_without_match",
+                "autogit: 1\nrules:\n  one: {visibility: private}\n  two: {match: {}}\n  three: {match: null}\n  four:\n",
+            ),
+            (
+                "rule_match_values",
+                "autogit: 1\nrules:\n  one: {match: {path: \"a/***\", not: [a/b, \"[\"]}}\n  two: {match: {paths: x, topics: rust, archived: no, visibility: secret, listed: 1}}\n  three: {match: {path: []}}\n  four: {match: a/b}\n",
+            ),
+            (
+                "rule_fields",
+                "autogit: 1\nrules:\n  one: {match: {path: \"**\"}, visiblity: private, absent: true, moved_from: a/b, mode: warn}\n  two: {match: {path: \"**\"}, locked: {queue: 0, preset: p, members: {alice: boss}}}\n",
+            ),
+            (
+                "rule_preset_undeclared",
+                "autogit: 1\npresets: {service: {}}\nrules: {one: {match: {path: \"**\"}, preset: [service, servce]}}\n",
+            ),
+            (
+                "rule_wrong_is_reported_once",
+                "autogit: 1\nrules:\n  one: {match: {path: \"a/*\"}, mirror: {host: a/b}, locked: {default_branch: a b}}\nrepos: {a/b: {}, a/c: {}}\n",
+            ),
+            (
+                "rule_in_report_mode_is_checked_too",
+                "autogit: 1\nrules:\n  one: {match: {path: \"a/*\"}, mode: report, mirror: {host: a/b}}\nrepos: {a/b: {}}\n",
+            ),
+            (
+                "rule_absent_nested_with_fields",
+                "autogit: 1\nrules:\n  one: {match: {path: \"**\"}, protected_branches: {main: {absent: true, allow_force_push: false}}, locked: {members: {alice: {absent: true, access_level: admin}}}}\n",
+            ),
+            (
+                "rule_locks_disagree",
+                "autogit: 1\nrules:\n  one: {match: {path: \"a/**\"}, locked: {visibility: private, topics: [x, y], protected_branches: {main: {push_access_level: admin}, old: {absent: true}}}}\n  two: {match: {path: \"*/b\"}, locked: {visibility: internal, topics: [y, x], protected_branches: {main: {push_access_level: no_one}, old: {}}}}\nrepos: {a/b: {}, a/c: {}}\n",
+            ),
+            (
+                "rule_locks_disagree_in_report_mode",
+                "autogit: 1\nrules:\n  one: {match: {path: \"a/**\"}, locked: {visibility: private}}\n  two: {match: {path: \"*/b\"}, mode: report, locked: {visibility: internal}}\nrepos: {a/b: {}}\n",
+            ),
+            (
+                "rule_enterprise_at_the_rule",
+                "autogit: 1\ngitlab: {edition: ce}\nrules: {one: {match: {path: \"a/*\"}, approvals: 1}}\nrepos: {a/b: {}, a/c: {}}\n",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn rules_and_what_exists() {
+    for (name, text) in [
+        (
+            "settled_rule_matches_nothing",
+            "autogit: 1\nrules:\n  one: {match: {path: \"a/**\"}, visibility: private}\n  two: {match: {path: \"b/**\"}, visibility: private}\n  three: {match: {path: \"a/x\", archived: true}, mode: report}\nrepos: {b/gone: {absent: true}}\n",
+        ),
+        (
+            "settled_unlisted_wrong_at_the_rule",
+            "autogit: 1\nrules:\n  one: {match: {path: \"a/**\"}, mirror: {password: {env: P}}}\n",
+        ),
+        (
+            "settled_locks_disagree_on_unlisted",
+            "autogit: 1\nrules:\n  one: {match: {path: \"a/**\"}, locked: {queue: 1}}\n  two: {match: {visibility: private}, locked: {queue: 2}}\n",
+        ),
+    ] {
+        let loaded = load_text(text);
+        assert!(loaded.config.is_some(), "{}", rendered(&loaded));
+        let listed = ["a/x", "a/y"].map(|path| Listed {
+            path: path.into(),
+            visibility: "private".into(),
+            archived: false,
+            topics: Vec::new(),
+        });
+        let settled = loaded.settle(&listed);
+        assert!(settled.config.is_none() && settled.reported.is_none(), "{name}");
+        let said: Vec<_> = settled
+            .diagnostics
+            .iter()
+            .map(|diagnostic| settled.sources.render(diagnostic, false))
+            .collect();
+        insta::assert_snapshot!(name, format!("{text}\n────\n{}", said.join("\n\n")));
+    }
+}
+
+#[test]
 fn warnings() {
     check(
         Severity::Warning,
@@ -360,6 +444,11 @@ fn warnings() {
             ("warning_bare_repo", "autogit: 1\nrepos:\n  a/b:\n"),
             ("warning_bare_section", "autogit: 1\nrepos:\n"),
             ("warning_bare_settings", "autogit: 1\ngitlab:\nprune:\npresets:\n"),
+            (
+                "warning_lock_bites",
+                "autogit: 1\npresets: {p: {visibility: public, members: {alice: developer}}}\nrules:\n  one:\n    match: {path: \"a/*\"}\n    locked: {visibility: private, topics: [x, y], members: {alice: admin}, protected_branches: {main: {allow_force_push: false}, old: {}}}\nrepos:\n  a/b: {preset: p, topics: [y, x], protected_branches: {main: {allow_force_push: true}, old: {absent: true}}}\n  a/c: {preset: p, topics: null, protected_branches: null}\n  a/d: {visibility: private, topics: [z]}\n",
+            ),
+            ("warning_bare_rules", "autogit: 1\nrules:\n"),
             ("warning_unused_preset", "autogit: 1\npresets: {p: {}}\n"),
         ],
     );

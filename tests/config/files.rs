@@ -170,6 +170,16 @@ fn files_that_contradict_each_other() {
         ],
     );
     check_errors(
+        "files_same_rule",
+        &[
+            (
+                "autogit.yaml",
+                "autogit: 1\ninclude: [a.yaml]\nrules: {r: {match: {path: \"**\"}}}\n",
+            ),
+            ("a.yaml", "rules: {r: {match: {path: a/b}}}\n"),
+        ],
+    );
+    check_errors(
         "files_other_version",
         &[
             ("autogit.yaml", "autogit: 1\ninclude: [a.yaml]\n"),
@@ -186,6 +196,26 @@ fn files_that_contradict_each_other() {
             ("a.yaml", "presets: {in_a: {}\n"),
             ("b.yaml", "repos: {b/b: {colour: red}}\n"),
         ],
+    );
+}
+
+#[test]
+fn rules_of_several_files_stand_in_the_order_of_the_files() {
+    let (_directory, loaded) = load_files(&[
+        (
+            "autogit.yaml",
+            "autogit: 1\ninclude: [a.yaml]\nrules: {z: {match: {path: \"**\"}, queue: 1, merge_method: root}}\nrepos: {a/b: {}}\n",
+        ),
+        ("a.yaml", "rules: {a: {match: {path: a/b}, queue: 2}}\n"),
+    ]);
+    let config = loaded
+        .config
+        .as_ref()
+        .unwrap_or_else(|| panic!("{}", rendered(&loaded)));
+    let value = &config.declarations[&"repo.a/b".parse().unwrap()].value;
+    assert_eq!(
+        (&value["queue"], &value["merge_method"]),
+        (&2.into(), &"root".into())
     );
 }
 

@@ -53,6 +53,9 @@ const PIECES: &[&str] = &[
     "absent: true",
     "moved_from: a/b",
     "protected_branches: {main: {}}",
+    "rules: {r: {match: {path: \"**\"}}}\n",
+    "locked: {topics: [x]}",
+    "mode: report",
 ];
 
 proptest! {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use autogit::config::{
-    Config, Declaration, Edition, Origin, Policy, Prune, SecretRef, Severity, load_bytes, reference, schema,
-    starter,
+    Config, Declaration, Edition, Origin, Policy, Prune, SecretRef, Severity, Via, load_bytes, reference,
+    schema, starter,
 };
 use autogit::core::{Address, Path};
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{config, load_text, rendered, shapes::SHAPES};
 
-fn address(text: &str) -> Address {
+pub fn address(text: &str) -> Address {
     text.parse().unwrap()
 }
 
@@ -205,9 +205,9 @@ fn fields_say_where_they_come_from() {
         (
             visibility.position.line,
             visibility.position.column,
-            visibility.via.as_deref()
+            &visibility.via
         ),
-        (2, 15, Some("preset p"))
+        (2, 15, &Some(Via::Preset("p".into())))
     );
     let description = &origins["description"];
     assert_eq!(
@@ -263,14 +263,11 @@ repos:
 ",
     );
     let told = |at: &str| {
-        let explanation = loaded.explain(&address(at)).unwrap();
+        let explanation = loaded.explain(&address(at), None).unwrap();
         let fields = explanation.fields.iter().map(|field| {
             let place = |origin: &autogit::config::Origin| {
-                format!(
-                    "{}:{}",
-                    origin.position.line,
-                    origin.via.as_deref().unwrap_or("own")
-                )
+                let via = origin.via.as_ref().map_or("own".into(), ToString::to_string);
+                format!("{}:{via}", origin.position.line)
             };
             let lost: Vec<_> = field
                 .overridden
@@ -299,7 +296,7 @@ repos:
         told("protected_branch.a/b:main"),
         [r#"allow_force_push = false 11:own ["true 4:preset more"]"#]
     );
-    assert!(loaded.explain(&address("repo.a/c")).is_none());
+    assert!(loaded.explain(&address("repo.a/c"), None).is_none());
 }
 
 #[test]
@@ -331,7 +328,7 @@ fn the_starter_file_validates_without_a_remark() {
 fn the_reference_describes_every_key_and_its_examples_load() {
     let reference = reference(SHAPES);
     let examples: Vec<_> = reference.split("```").skip(1).step_by(2).collect();
-    assert_eq!(examples.len(), 5);
+    assert_eq!(examples.len(), 6);
     for example in examples {
         let yaml = example.strip_prefix("yaml\n").unwrap();
         config(&format!("autogit: 1\n{yaml}"));
@@ -340,7 +337,7 @@ fn the_reference_describes_every_key_and_its_examples_load() {
 }
 
 /// Values that fields of the test kinds may have, and null.
-fn fields() -> impl Strategy<Value = Value> {
+pub fn fields() -> impl Strategy<Value = Value> {
     let text = prop_oneof![Just(json!(null)), "[a-c]{0,2}".prop_map(Value::from)];
     let list = prop_oneof![
         Just(json!(null)),
@@ -386,7 +383,7 @@ fn optional(fields: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<
 }
 
 /// Merging as the language defines it, two values at a time.
-fn merge(weak: &Value, strong: &Value) -> Value {
+pub fn merge(weak: &Value, strong: &Value) -> Value {
     let is_map = |value: &Value| value.is_object() && value["absent"] != true;
     match (weak, strong) {
         (Value::Object(base), Value::Object(own)) if is_map(weak) && is_map(strong) => {
@@ -404,7 +401,7 @@ fn merge(weak: &Value, strong: &Value) -> Value {
 }
 
 /// A layer without shorthand.
-fn written_out(layer: &Value) -> Value {
+pub fn written_out(layer: &Value) -> Value {
     let mut layer = layer.clone();
     let members = layer.get_mut("members").and_then(Value::as_object_mut);
     for (_, member) in members.into_iter().flatten() {
@@ -416,7 +413,7 @@ fn written_out(layer: &Value) -> Value {
 }
 
 /// What a merged value declares: nulls left out, what is nested apart, by its address in `a/b`.
-fn declared(merged: &Value) -> (Value, Vec<(String, Value)>) {
+pub fn declared(merged: &Value) -> (Value, Vec<(String, Value)>) {
     let strip = |value: &Value| -> Value {
         let fields = value
             .as_object()
@@ -443,7 +440,7 @@ fn declared(merged: &Value) -> (Value, Vec<(String, Value)>) {
 }
 
 /// What a config declares of `a/b`, and what is nested in it.
-fn declares(config: &Config) -> (Value, Vec<(String, Value)>) {
+pub fn declares(config: &Config) -> (Value, Vec<(String, Value)>) {
     let value = |declaration: &Declaration| Value::Object(declaration.value.clone());
     let nested = config
         .declarations

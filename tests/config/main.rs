@@ -5,6 +5,7 @@ mod files;
 mod fuzz_smoke;
 mod language;
 mod load_any;
+mod rules;
 mod shapes;
 
 use std::path::Path;

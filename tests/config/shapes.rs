@@ -121,6 +121,8 @@ struct Repo {
     squash_option: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     only_allow_merge_if_pipeline_succeeds: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archived: Option<bool>,
     /// How many merge requests may wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
