@@ -9,17 +9,17 @@ use std::time::Instant;
 use anstream::{eprint, eprintln};
 use tokio::sync::watch;
 
-use super::connect::{Connected, Endpoint, Instance, load};
+use super::connect::{Connected, Endpoint, Instance, desired, load};
 use super::output::{can_ask, color};
 use super::plan::{self, Chosen};
 use super::progress::Lines;
 use super::report::Outcome;
 use super::validate::Format;
 use super::{Exit, Global, Problem, findings};
-use crate::config::{Config, Sources};
-use crate::core::{Action, Address, Allowed, Impact, Live, Plan, Step};
+use crate::config::{Config, Loaded};
+use crate::core::{Action, Address, Allowed, Impact, Live, Plan, Reported, Step};
 use crate::engine::state::Ledger;
-use crate::engine::{Applying, Interrupt, SavedPlan, Session, Survey, Targets};
+use crate::engine::{Applying, Interrupt, Planned, SavedPlan, Session, Survey, Targets};
 use crate::{kinds, render};
 
 /// Change what differs, after asking
@@ -113,7 +113,7 @@ impl Args {
 
     async fn run_saved(&self, mut run: Run<'_>, saved: &SavedPlan) -> Result<Exit, Problem> {
         let (ledger, live) = run.session.recheck(saved).await?;
-        self.show(&run, &saved.plan);
+        self.show(&run, &saved.plan, &[]);
         self.check_size(&saved.plan)?;
         let observed = Observed {
             live: &live,
@@ -142,21 +142,21 @@ impl Args {
         let endpoint = (&config).into();
         let connected = self.instance.connect(global, endpoint, Some("apply")).await?;
         let run = Run::new(global, &connected, started);
-        let outcome = self.run_config(run, &loaded.sources, &config, &targets).await;
+        let outcome = self.run_config(run, &loaded, &config, &targets).await;
         connected.close(outcome).await
     }
 
     async fn run_config(
         &self,
         mut run: Run<'_>,
-        sources: &Sources,
+        loaded: &Loaded,
         config: &Config,
         targets: &Targets,
     ) -> Result<Exit, Problem> {
-        findings::show_edition(sources, config, &run.session.about);
-        let mut round = self.round(&mut run, sources, config, targets).await?;
+        findings::show_edition(&loaded.sources, config, &run.session.about);
+        let mut round = self.round(&mut run, loaded, config, targets).await?;
         if round.confirmed && run.outcome.last.failures.is_empty() && spreads(&round.plan) {
-            round = self.round(&mut run, sources, config, targets).await?;
+            round = self.round(&mut run, loaded, config, targets).await?;
         }
         if !round.confirmed && run.outcome.done.is_empty() {
             eprintln!("Nothing was changed.");
@@ -174,14 +174,20 @@ impl Args {
     async fn round(
         &self,
         run: &mut Run<'_>,
-        sources: &Sources,
+        loaded: &Loaded,
         config: &Config,
         targets: &Targets,
     ) -> Result<Round, Problem> {
-        let (survey, plan) = run.session.plan(config, targets, true).await?;
-        self.show(run, &plan);
-        let found = findings::of_plan(&plan, config);
-        findings::show(sources, &found, color());
+        // What a round wrote may be what a rule goes by.
+        let (desired, sources) = desired(run.global, run.session, loaded, config.clone()).await?;
+        let Planned {
+            survey,
+            plan,
+            reported,
+        } = run.session.plan(&desired, targets, true).await?;
+        self.show(run, &plan, &reported);
+        let found = findings::of_plan(&plan, &desired.config);
+        findings::show(&sources, &found, color());
         self.check_size(&plan)?;
         self.check_shrinkage(&survey)?;
         let allowed = self.consent(&plan)?;
@@ -201,9 +207,10 @@ impl Args {
         })
     }
 
-    fn show(&self, run: &Run, plan: &Plan) {
+    fn show(&self, run: &Run, plan: &Plan, reported: &[Reported]) {
         if self.format == Format::Text {
-            plan::show(run.session, plan, run.started, plan::Format::Text, run.global);
+            let format = plan::Format::Text;
+            plan::show(run.session, plan, reported, run.started, format, run.global);
         }
     }
 

@@ -7,9 +7,9 @@ use tokio::sync::watch;
 
 use super::output::color;
 use super::{Global, Problem, findings, interrupt};
-use crate::config::{self, Config, GitlabState, Loaded, SecretRef, Severity};
+use crate::config::{self, Config, Diagnostic, GitlabState, Loaded, SecretRef, Severity, Sources};
 use crate::engine::state::{Directory, Remote, Store};
-use crate::engine::{Interrupt, Session};
+use crate::engine::{Desired, Interrupt, Session};
 use crate::kinds;
 use crate::live::gitlab::{Client, Settings, TerraformState};
 use crate::live::sandbox::Sandbox;
@@ -267,25 +267,45 @@ pub fn directory(global: &Global, instance: &str) -> Result<Directory, Problem> 
 pub fn load(global: &Global) -> Result<(Loaded, Config), Problem> {
     let mut loaded = config::load(&global.config, &kinds::shapes());
     findings::show(&loaded.sources, &loaded.diagnostics, color());
-    let errors = loaded
-        .diagnostics
-        .iter()
-        .filter(|found| found.severity == Severity::Error)
-        .count();
     match loaded.config.take() {
         Some(config) => Ok((loaded, config)),
-        None => {
-            let errors = if errors == 1 {
-                "one error".into()
-            } else {
-                format!("{errors} errors")
-            };
-            Err(Problem::new(format!(
-                "failed to load {}: {errors}",
-                global.config.display()
-            )))
-        }
+        None => Err(unusable(global, &loaded.diagnostics)),
     }
+}
+
+/// What a config asks of the repos that exist. Without rules that is the config itself, and nothing is read.
+pub async fn desired(
+    global: &Global,
+    session: &Session,
+    loaded: &Loaded,
+    config: Config,
+) -> Result<(Desired, Sources), Problem> {
+    let Some(roots) = loaded.roots() else {
+        return Ok((config.into(), loaded.sources.clone()));
+    };
+    let inventory = session.inventory(&roots).await?;
+    let settled = loaded.settle(&inventory.repos);
+    findings::show(&settled.sources, &settled.diagnostics, color());
+    let config = settled
+        .config
+        .ok_or_else(|| unusable(global, &settled.diagnostics))?;
+    let desired = Desired {
+        config,
+        reported: settled.reported,
+        reporting: settled.reporting,
+        inventory: Some(inventory),
+    };
+    Ok((desired, settled.sources))
+}
+
+/// Why a config cannot be used.
+fn unusable(global: &Global, diagnostics: &[Diagnostic]) -> Problem {
+    let errors = diagnostics.iter();
+    let errors = match errors.filter(|found| found.severity == Severity::Error).count() {
+        1 => "one error".into(),
+        errors => format!("{errors} errors"),
+    };
+    Problem::new(format!("failed to load {}: {errors}", global.config.display()))
 }
 
 #[cfg(test)]

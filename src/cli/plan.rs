@@ -6,12 +6,12 @@ use std::time::Instant;
 use anstream::{eprintln, print, println};
 use serde_json::json;
 
-use super::connect::{Instance, load};
+use super::connect::{Instance, desired, load};
 use super::output::{color, stdout_color};
 use super::{Exit, Global, Problem, findings};
-use crate::config::{Config, Edition, Loaded, Prune};
-use crate::core::{Address, Plan, Step};
-use crate::engine::{SavedPlan, Session, Survey, Targets};
+use crate::config::{Config, Edition, Listed, Loaded, Prune};
+use crate::core::{Address, Plan, Reported, Step};
+use crate::engine::{Planned, SavedPlan, Session, Survey, Targets};
 use crate::render::{self, Cost, Header, Role, Style, View};
 
 /// Show what `apply` would change; writes nothing
@@ -81,20 +81,30 @@ impl Args {
     pub async fn run(self, global: &Global) -> Result<Exit, Problem> {
         let started = Instant::now();
         let (loaded, config) = load(global)?;
-        if let Some(address) = &self.explain {
-            return explain(&loaded, address, self.format);
+        if let Some(address) = self.explain.as_ref().filter(|address| !loaded.depends(address)) {
+            return explain(&loaded, address, None, self.format);
         }
         let connected = self.instance.connect(global, (&config).into(), None).await?;
         let session = &connected.session;
+        if let (Some(address), Some(roots)) = (&self.explain, loaded.roots()) {
+            let inventory = session.inventory(&roots).await?;
+            return explain(&loaded, address, Some(&inventory.repos), self.format);
+        }
         findings::show_edition(&loaded.sources, &config, &session.about);
         let targets = self.chosen.targets()?;
-        let (survey, plan) = session.plan(&config, &targets, !self.no_secrets).await?;
-        show(session, &plan, started, self.format, global);
+        let (desired, sources) = desired(global, session, &loaded, config).await?;
+        let config = &desired.config;
+        let Planned {
+            survey,
+            plan,
+            reported,
+        } = session.plan(&desired, &targets, !self.no_secrets).await?;
+        show(session, &plan, &reported, started, self.format, global);
         if survey.ledger.serial == 0 && config.prune != Prune::None && self.format == Format::Text {
             note_first_run(session);
         }
-        let found = findings::of_plan(&plan, &config);
-        findings::show(&loaded.sources, &found, color());
+        let found = findings::of_plan(&plan, config);
+        findings::show(&sources, &found, color());
         let changes = !plan.steps.iter().all(Step::takes_over_only);
         if self.no_secrets && survey.unresolved() > 0 && self.format == Format::Text {
             let secrets = survey.unresolved();
@@ -102,7 +112,7 @@ impl Args {
         }
         self.write_reports(&plan)?;
         if let Some(path) = &self.out {
-            save(&self.instance, &config, session, &survey, plan).write(path)?;
+            save(&self.instance, config, session, &survey, plan).write(path)?;
             let but = if found.is_empty() {
                 ""
             } else {
@@ -143,7 +153,14 @@ fn note_first_run(session: &Session) {
 }
 
 /// Prints a plan to standard output.
-pub fn show(session: &Session, plan: &Plan, started: Instant, format: Format, global: &Global) {
+pub fn show(
+    session: &Session,
+    plan: &Plan,
+    reported: &[Reported],
+    started: Instant,
+    format: Format,
+    global: &Global,
+) {
     let header = header(session);
     let counts = session.client.counts();
     let cost = Cost {
@@ -154,6 +171,7 @@ pub fn show(session: &Session, plan: &Plan, started: Instant, format: Format, gl
     let view = View {
         header: &header,
         plan,
+        reported,
         cost: Some(cost),
     };
     let style = Style {
@@ -202,8 +220,13 @@ fn save(instance: &Instance, config: &Config, session: &Session, survey: &Survey
     }
 }
 
-fn explain(loaded: &Loaded, address: &Address, format: Format) -> Result<Exit, Problem> {
-    let explanation = loaded.explain(address, None).ok_or_else(|| {
+fn explain(
+    loaded: &Loaded,
+    address: &Address,
+    listed: Option<&[Listed]>,
+    format: Format,
+) -> Result<Exit, Problem> {
+    let explanation = loaded.explain(address, listed).ok_or_else(|| {
         Problem::new(format!(
             "failed to explain {address}: the config does not declare it"
         ))

@@ -102,8 +102,8 @@ impl<'a> Decoder<'a, '_> {
         }
         let mut said = Said::of(entry, self.checks.layout);
         if shape.section() == Some(PRESET_SECTION) {
-            let live = self.inventory.and_then(|inventory| inventory.get(&key.path));
-            self.apply_rules(&mut said, shape, &key.path, live);
+            let live = self.inventory.map(|inventory| inventory.get(&key.path));
+            self.apply_rules(&mut said, shape, &key.path, live.as_deref());
         }
         self.declare(Pending {
             shape,

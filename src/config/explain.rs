@@ -13,7 +13,7 @@ use super::load::Loaded;
 use super::merge::{FieldTerm, Opinion, effective, fields, is_absent};
 use super::model::{Mode, Origin, Position, Via};
 use super::reusable::Checks;
-use super::rules::Said;
+use super::rules::{Said, goes_by_live};
 use super::shape::Shape;
 use super::tree::{Data, Span};
 
@@ -56,19 +56,20 @@ impl Loaded {
         let reusable = checks.reusable(&mut report);
         let inventory = listed.map(|listed| Inventory::new(listed, &layout));
         let path = &address.key.path;
-        let live = inventory.as_ref().and_then(|inventory| inventory.get(path));
+        let exists = inventory.as_ref().is_some_and(|inventory| inventory.has(path));
+        let live = inventory.as_ref().map(|inventory| inventory.get(path));
         for shape in self.shapes.iter().filter(|shape| shape.section().is_some()) {
             let parent = Address::new(shape.name, Key::top(path.clone()));
             let resource = layout.resources.get_key_value(&parent);
             let takes_rules = shape.section() == Some(PRESET_SECTION);
             let (parent, mut said) = match resource {
                 Some((parent, resource)) => (parent.clone(), Said::of(resource.entry, &layout)),
-                None if takes_rules && live.is_some() => (parent, Said::default()),
+                None if takes_rules && exists => (parent, Said::default()),
                 None => continue,
             };
             let is_absent = resource.is_some_and(|(_, resource)| is_absent(&resource.entry.value));
             if takes_rules && !is_absent {
-                said.apply(&reusable.rules, Mode::Enforce, path, live);
+                said.apply(&reusable.rules, Mode::Enforce, path, live.as_deref());
             }
             let own = resource.map(|(_, resource)| resource.entry);
             let Some(place) = own.or(said.rules.first().map(|rule| rule.entry)) else {
@@ -80,6 +81,26 @@ impl Loaded {
             }
         }
         None
+    }
+
+    /// Whether what exists may make a difference to a resource: a rule may be for a repo that the file does not list, or
+    /// goes by more than the file says.
+    pub fn depends(&self, address: &Address) -> bool {
+        let layout = self.layout(&mut Report::new(self.sources.clone()));
+        let of = |section: &str| {
+            let shape = self.shapes.iter().find(|shape| shape.section() == Some(section));
+            shape.map(|shape| Address::new(shape.name, Key::top(address.key.path.clone())))
+        };
+        let repo = of(PRESET_SECTION);
+        let is_repos = repo.as_ref().is_some_and(|repo| {
+            let mut within = self
+                .shapes
+                .iter()
+                .filter(|shape| shape.field_within(&repo.kind).is_some());
+            repo.kind == address.kind || within.any(|shape| shape.name == address.kind)
+        });
+        let is_listed = repo.is_some_and(|repo| layout.resources.contains_key(&repo));
+        is_repos && layout.rules.iter().any(|rule| !is_listed || goes_by_live(rule))
     }
 
     /// Explains a resource of a section, or what is nested in it.

@@ -1,5 +1,6 @@
 //! Inventory: the repos that exist, at the paths they will have once what is declared to move has moved.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::layout::Layout;
@@ -40,9 +41,23 @@ impl<'a> Inventory<'a> {
         Inventory { repos }
     }
 
-    /// What is there for a path.
-    pub fn get(&self, path: &Path) -> Option<&'a Listed> {
-        self.repos.get(path).copied()
+    /// Whether something is there for a path.
+    pub fn has(&self, path: &Path) -> bool {
+        self.repos.contains_key(path)
+    }
+
+    /// What is there for a path, or what GitLab would make there: it is not archived and has no topics, and its
+    /// visibility is anybody's guess.
+    pub fn get(&self, path: &Path) -> Cow<'a, Listed> {
+        let made = || Listed {
+            path: path.clone(),
+            visibility: String::new(),
+            archived: false,
+            topics: Vec::new(),
+        };
+        self.repos
+            .get(path)
+            .map_or_else(|| Cow::Owned(made()), |repo| Cow::Borrowed(*repo))
     }
 
     /// The repos that the file does not list, and that are in nothing that it declares absent.

@@ -249,6 +249,15 @@ impl<'a> Said<'a> {
     }
 }
 
+/// Whether a rule has a condition on what only GitLab may know.
+pub(super) fn goes_by_live(rule: &Entry) -> bool {
+    let condition = rule.value.entry("match");
+    let mut conditions = condition
+        .map_or(&[][..], |condition| condition.value.entries())
+        .iter();
+    conditions.any(|condition| matches!(&*condition.key, "topics" | "archived" | "visibility"))
+}
+
 /// Where the repos of some rules are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Roots {

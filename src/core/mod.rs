@@ -10,4 +10,6 @@ pub mod planner;
 pub use address::{Address, Key, Path};
 pub use diff::{Cause, Change, Fields};
 pub use impact::{Allowed, Impact};
-pub use plan::{Action, Among, Entry, Live, Ownership, Plan, Present, Problem, Reason, Rules, Step, Wanted};
+pub use plan::{
+    Action, Among, Entry, Live, Ownership, Plan, Present, Problem, Reason, Reported, Rules, Step, Wanted,
+};

@@ -260,6 +260,35 @@ impl Plan {
     }
 }
 
+/// What a rule in report mode would change, and nobody does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reported {
+    /// The rule.
+    pub rule: String,
+    /// What differs, beyond what is planned.
+    pub differences: Plan,
+}
+
+impl Reported {
+    /// How many differences there are: a field of a resource, or a resource made or removed, is one.
+    pub fn count(&self) -> usize {
+        let of = |step: &Step| match step.action {
+            Action::Adopt | Action::Update => step.changes.len(),
+            Action::Create | Action::Delete | Action::Release => 1,
+        };
+        let differences = &self.differences;
+        differences.steps.iter().map(of).sum::<usize>() + differences.problems.len()
+    }
+
+    /// How many repos they are in.
+    pub fn repos(&self) -> usize {
+        let steps = self.differences.steps.iter().map(|step| &step.address);
+        let problems = self.differences.problems.iter().map(|problem| &problem.address);
+        let paths: BTreeSet<&Path> = steps.chain(problems).map(|address| &address.key.path).collect();
+        paths.len()
+    }
+}
+
 impl Step {
     /// A step that changes nothing and waits for nothing, on what AutoGit did not make.
     pub fn new(address: &Address, action: Action, reason: Reason) -> Self {

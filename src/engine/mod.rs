@@ -2,8 +2,10 @@
 
 pub mod apply;
 mod claims;
+mod desired;
 pub mod doctor;
 mod observe;
+mod reported;
 mod saved;
 pub mod secrets;
 mod session;
@@ -14,9 +16,10 @@ use crate::core::planner::Circle;
 use crate::{kinds, live};
 
 pub use apply::{Applying, Failure, Interrupt, Progress, Report};
+pub use desired::{Desired, Inventory};
 pub use observe::{About, Reach};
 pub use saved::{SavedPlan, Stale};
-pub use session::Session;
+pub use session::{Planned, Session};
 pub use survey::{Survey, Targets};
 
 /// Why a run could not go on.
@@ -47,6 +50,11 @@ pub enum Error {
         "target `{0}` matches nothing that is declared: write an address such as `repo.platform/api`, or a glob such as `*.platform/*`"
     )]
     NoSuchTarget(String),
+    /// A list of repos that GitLab cut short.
+    #[error(
+        "failed to list the repos: `{0}` is there and was not listed, so the rules cannot be judged; nothing was changed: try again"
+    )]
+    Unlisted(crate::core::Path),
     /// A saved plan does not fit what is there now.
     #[error(transparent)]
     Stale(#[from] Stale),

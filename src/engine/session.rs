@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::state::{FingerprintKey, Journal, Ledger, Store};
 use super::survey::fingerprints;
-use super::{About, Error, SavedPlan, Survey, Targets, claims, secrets};
-use crate::config::Config;
-use crate::core::{Address, Entry, Live, Plan};
+use super::{About, Desired, Error, Inventory, SavedPlan, Survey, Targets, claims, secrets};
+use crate::config::Roots;
+use crate::core::{Address, Entry, Live, Plan, Reported};
 use crate::live::gitlab::{Client, Settings};
 use crate::live::secrets::Secrets;
 
@@ -25,6 +25,16 @@ pub struct Session {
     pub key: FingerprintKey,
     /// Resolves references to secrets.
     pub secrets: Arc<Secrets>,
+}
+
+/// A plan, and what it was made from.
+pub struct Planned {
+    /// What is there and what is asked.
+    pub survey: Survey,
+    /// What is to be done.
+    pub plan: Plan,
+    /// What rules in report mode would change.
+    pub reported: Vec<Reported>,
 }
 
 impl Session {
@@ -47,24 +57,32 @@ impl Session {
         })
     }
 
-    /// Surveys what the config is about, and plans. What is secret is compared only where it `resolves`.
+    /// Lists what the rules of a config may be for.
+    ///
+    /// # Errors
+    /// When it cannot be listed whole.
+    pub async fn inventory(&self, roots: &Roots) -> Result<Inventory, Error> {
+        Inventory::list(&self.client.reader(), roots, self.about.admin).await
+    }
+
+    /// Surveys what is desired, and plans. What is secret is compared only where it `resolves`.
     ///
     /// # Errors
     /// When GitLab does not answer, a target names nothing, or resources need each other in a circle.
-    pub async fn plan(
-        &self,
-        config: &Config,
-        targets: &Targets,
-        resolves: bool,
-    ) -> Result<(Survey, Plan), Error> {
+    pub async fn plan(&self, desired: &Desired, targets: &Targets, resolves: bool) -> Result<Planned, Error> {
         let ledger = self.store.load().await?;
         // What was remembered may have been written since.
         let reader = self.client.reader();
         let secrets = resolves.then_some(&*self.secrets);
         let about = self.about.clone();
-        let survey = Survey::make(&reader, about, config, ledger, targets, secrets, &self.key).await?;
+        let survey = Survey::make(&reader, about, desired, ledger, targets, secrets, &self.key).await?;
         let plan = survey.plan(&self.key)?;
-        Ok((survey, plan))
+        let reported = survey.reported(&plan, desired, &self.key)?;
+        Ok(Planned {
+            survey,
+            plan,
+            reported,
+        })
     }
 
     /// Reads again what a saved plan touches, and checks that nothing of it moved.

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::observe::{About, Reach};
 use super::state::{FingerprintKey, Ledger};
-use super::{Error, claims, secrets};
+use super::{Desired, Error, claims, desired, reported, secrets};
 use crate::config::{Config, Policy, Prune};
 use crate::core::planner::{self, Inputs, narrow};
-use crate::core::{Address, Entry, Fields, Key, Live, Path, Plan, Problem, Wanted};
-use crate::kinds;
+use crate::core::{Address, Entry, Fields, Key, Live, Path, Plan, Problem, Reported, Wanted};
+use crate::kinds::{self, Listing};
 use crate::live::gitlab::Reader;
 use crate::live::secrets::Secrets;
 
@@ -29,11 +29,15 @@ impl Targets {
             .map(Targets)
     }
 
-    fn choose(&self, wanted: &BTreeMap<Address, Wanted>) -> Result<Option<BTreeSet<Address>>, Error> {
+    fn choose(&self, desired: &Desired) -> Result<Option<BTreeSet<Address>>, Error> {
         let mut chosen = BTreeSet::new();
         for pattern in &self.0 {
             let matches = |address: &&Address| pattern.matches(&address.to_string());
-            let mut matching = wanted.keys().filter(matches).cloned().peekable();
+            let configs = [Some(&desired.config), desired.reported.as_ref()]
+                .into_iter()
+                .flatten();
+            let declared = configs.flat_map(|config| config.declarations.keys());
+            let mut matching = declared.filter(matches).cloned().peekable();
             if matching.peek().is_none() {
                 return Err(Error::NoSuchTarget(pattern.to_string()));
             }
@@ -60,54 +64,107 @@ pub struct Survey {
     partial: bool,
     prune: Prune,
     complete: BTreeSet<(String, Path)>,
+    /// What would be asked for if no rule was in report mode.
+    would: Option<Asked>,
+}
+
+/// What a config asks for.
+struct Asked {
+    wanted: BTreeMap<Address, Wanted>,
+    problems: Vec<Problem>,
+    complete: BTreeSet<(String, Path)>,
+}
+
+impl Asked {
+    async fn of(
+        config: &Config,
+        about: &About,
+        chosen: Option<&BTreeSet<Address>>,
+        values: Option<&Secrets>,
+        key: &FingerprintKey,
+    ) -> Self {
+        let (mut wanted, mut problems) = wanted(config, about);
+        if let Some(chosen) = chosen {
+            wanted = narrow(&wanted, chosen.iter().cloned(), &kinds::rules());
+        }
+        problems.extend(secrets::fingerprint(&mut wanted, values, key).await);
+        Asked {
+            wanted,
+            problems,
+            complete: complete(config),
+        }
+    }
 }
 
 impl Survey {
-    /// Reads what `config` and `ledger` are about.
+    /// Reads what is desired and what `ledger` is about.
     ///
     /// # Errors
-    /// When a target matches nothing, or GitLab does not answer.
+    /// When a target matches nothing, GitLab does not answer, or what it listed for the rules turns out not to be whole.
     pub async fn make(
         cx: &Reader,
         about: About,
-        config: &Config,
+        desired: &Desired,
         ledger: Ledger,
         targets: &Targets,
         values: Option<&Secrets>,
         key: &FingerprintKey,
     ) -> Result<Self, Error> {
-        let (mut wanted, mut problems) = wanted(config, &about);
-        let chosen = targets.choose(&wanted)?;
-        let partial = chosen.is_some();
-        if let Some(chosen) = chosen {
-            wanted = narrow(&wanted, chosen, &kinds::rules());
-        }
-        problems.extend(secrets::fingerprint(&mut wanted, values, key).await);
+        let config = &desired.config;
+        let chosen = targets.choose(desired)?;
+        let asked = Asked::of(config, &about, chosen.as_ref(), values, key).await;
+        let would = match &desired.reported {
+            Some(reported) => Some(Asked::of(reported, &about, chosen.as_ref(), values, key).await),
+            None => None,
+        };
         let resources = readdress(&ledger.resources, config);
         let mut survey = Survey {
             about,
             ledger: Ledger { resources, ..ledger },
-            wanted,
+            wanted: asked.wanted,
             live: BTreeMap::new(),
             moved: BTreeMap::new(),
-            problems,
-            partial,
+            problems: asked.problems,
+            partial: chosen.is_some(),
             prune: config.prune,
-            complete: complete(config),
+            complete: asked.complete,
+            would,
         };
-        let reach = survey.reach(config);
+        let mut reach = survey.reach(config);
+        reach.listing = desired
+            .inventory
+            .as_ref()
+            .map(|inventory| inventory.listing.clone());
         survey.live = reach.observe(cx, &survey.about).await?;
         survey.moved = reach.moved;
+        if let Some(inventory) = &desired.inventory {
+            survey.check_listing(&inventory.listing)?;
+        }
         let wanted: BTreeSet<&Address> = survey.wanted.keys().collect();
         claims::settle(&mut survey.ledger, &mut survey.live, &wanted);
         Ok(survey)
     }
 
+    /// A list that lacks what is there was cut short: a rule may be for what else it lacks.
+    fn check_listing(&self, listing: &Listing) -> Result<(), Error> {
+        let there = self.live.iter().filter_map(|(address, live)| match live {
+            Live::Present(found) if address.kind == "repo" => found.path.as_ref(),
+            _ => None,
+        });
+        match desired::unlisted(listing, there) {
+            Some(path) => Err(Error::Unlisted(path.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// What has to be observed: what is wanted and what that needs, what is managed, and what may be left over.
     fn reach(&self, config: &Config) -> Reach {
-        let mut addresses: BTreeSet<Address> = self.wanted.keys().cloned().collect();
+        let mut addresses = BTreeSet::new();
         let mut reach = Reach::default();
-        for (address, wanted) in &self.wanted {
+        // What is planned comes last: where the two differ, it counts.
+        let would = self.would.iter().flat_map(|would| &would.wanted);
+        for (address, wanted) in would.chain(&self.wanted) {
+            addresses.insert(address.clone());
             reach.default_branch(address, &wanted.value);
             if wanted.absent {
                 reach.absent.insert(address.clone());
@@ -127,6 +184,8 @@ impl Survey {
                     .cloned(),
             );
             reach.complete = self.complete.clone();
+            let would = self.would.iter().flat_map(|would| &would.complete);
+            reach.complete.extend(would.cloned());
         }
         let moves = config
             .declarations
@@ -148,17 +207,44 @@ impl Survey {
     /// # Errors
     /// When resources need each other in a circle.
     pub fn plan(&self, key: &FingerprintKey) -> Result<Plan, Error> {
+        self.plan_of(&self.wanted, &self.complete, &self.problems, key)
+    }
+
+    /// What the rules in report mode would change beyond `plan`.
+    ///
+    /// # Errors
+    /// When resources need each other in a circle.
+    pub fn reported(
+        &self,
+        plan: &Plan,
+        desired: &Desired,
+        key: &FingerprintKey,
+    ) -> Result<Vec<Reported>, Error> {
+        let (Some(asked), Some(config)) = (&self.would, &desired.reported) else {
+            return Ok(Vec::new());
+        };
+        let would = self.plan_of(&asked.wanted, &asked.complete, &asked.problems, key)?;
+        Ok(reported::differences(plan, &would, config, &desired.reporting))
+    }
+
+    fn plan_of(
+        &self,
+        wanted: &BTreeMap<Address, Wanted>,
+        complete: &BTreeSet<(String, Path)>,
+        problems: &[Problem],
+        key: &FingerprintKey,
+    ) -> Result<Plan, Error> {
         let mut plan = planner::plan(&Inputs {
-            wanted: &self.wanted,
+            wanted,
             live: &self.live,
             ledger: &self.ledger.resources,
             rules: &kinds::rules(),
             prunes_owned: self.prune != Prune::None,
-            complete: &self.complete,
+            complete,
             partial: self.partial,
             fingerprint: &|address, field, value| key.of(address, field, value),
         })?;
-        plan.problems.extend(self.problems.iter().cloned());
+        plan.problems.extend(problems.iter().cloned());
         plan.problems.sort();
         Ok(plan)
     }

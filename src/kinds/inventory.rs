@@ -55,7 +55,7 @@ pub struct Listing {
 
 impl Listing {
     /// Whether what is at `path` would be in it if it were there.
-    fn covers(&self, path: &Path) -> bool {
+    pub fn covers(&self, path: &Path) -> bool {
         self.is_whole && self.extent.covers(path)
     }
 }
@@ -175,6 +175,28 @@ pub fn holders<'a>(what: &str, scope: &'a Scope, inventory: &'a Inventory) -> (V
         }));
     }
     (holders, observed)
+}
+
+/// Which part of an instance holds what is in these top-level namespaces: all of it, where a user's is among them.
+///
+/// # Errors
+/// When GitLab does not answer, or something is there that the token cannot see.
+pub async fn extent(cx: &Reader, roots: &BTreeSet<Path>) -> Result<Extent, Error> {
+    let mut groups = BTreeSet::new();
+    for root in roots {
+        if find(cx, "groups", root.as_str()).await?.is_some() {
+            groups.insert(root.clone());
+            continue;
+        }
+        let namespace = find(cx, "namespaces", root.as_str()).await?;
+        if namespace.is_some_and(|namespace| namespace["kind"] == "user") {
+            return Ok(Extent::All);
+        }
+        if let Some((_, Found::Unknown(why))) = hidden_root(cx, root).await? {
+            return Err(Error::Refused(format!("failed to list `{root}`: {why}")));
+        }
+    }
+    Ok(Extent::Groups(groups))
 }
 
 async fn list_all(cx: &Reader, what: &str, query: &[(&str, &str)]) -> Result<Vec<Fields>, gitlab::Error> {

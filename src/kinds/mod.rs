@@ -333,6 +333,14 @@ pub async fn list(cx: &Reader, extent: &Extent, sees_all: bool) -> Result<Listin
     Ok(inventory::list(cx, extent, sees_all).await?)
 }
 
+/// Which part of an instance holds what is in these top-level namespaces. One that is certainly not there holds nothing.
+///
+/// # Errors
+/// When GitLab does not answer, or something is there that the token cannot see.
+pub async fn extent(cx: &Reader, roots: &BTreeSet<Path>) -> Result<Extent, Error> {
+    inventory::extent(cx, roots).await
+}
+
 /// The shapes of all kinds, for config.
 pub fn shapes() -> Vec<Shape> {
     TABLE.iter().map(|entry| entry.shape).collect()

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::block::{self, Tally};
 use super::{Cost, Header, View};
-use crate::core::{Action, Cause, Change, Impact, Plan, Problem, Reason, Step};
+use crate::core::{Action, Cause, Change, Impact, Plan, Problem, Reason, Reported, Step};
 
 /// The version of the format: raised when something that was there changes or goes.
 const VERSION: u32 = 1;
@@ -31,6 +31,7 @@ pub fn json(view: &View) -> Value {
             .map(|(number, step)| StepOut::new(number, step))
             .collect(),
         problems: problems.iter().map(ProblemOut::new).collect(),
+        reported: view.reported.iter().map(ReportedOut::new).collect(),
         counts: Counts::new(&tally),
         impacts: Impacts::new(&tally),
         blocked: tally.blocked,
@@ -62,6 +63,8 @@ struct Document<'a> {
     steps: Vec<StepOut<'a>>,
     /// What could not be planned.
     problems: Vec<ProblemOut<'a>>,
+    /// What rules in report mode would change, beyond the steps; nothing of it is done.
+    reported: Vec<ReportedOut<'a>>,
     /// How many resources each action is done to.
     counts: Counts,
     /// How many resources have each impact. One resource may count under several.
@@ -190,6 +193,36 @@ impl<'a> ProblemOut<'a> {
             address: problem.address.to_string(),
             field: problem.field.as_deref(),
             message: &problem.message,
+        }
+    }
+}
+
+/// What a rule in report mode would change.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reported")]
+struct ReportedOut<'a> {
+    /// The rule.
+    rule: &'a str,
+    /// How many differences there are: a field of a resource, or a resource made or removed, is one.
+    count: usize,
+    /// How many repos they are in.
+    repos: usize,
+    /// What would be done; the steps are numbered by themselves.
+    steps: Vec<StepOut<'a>>,
+    /// What could not be done.
+    problems: Vec<ProblemOut<'a>>,
+}
+
+impl<'a> ReportedOut<'a> {
+    fn new(reported: &'a Reported) -> Self {
+        let Plan { steps, problems, .. } = &reported.differences;
+        let steps = steps.iter().enumerate();
+        ReportedOut {
+            rule: &reported.rule,
+            count: reported.count(),
+            repos: reported.repos(),
+            steps: steps.map(|(number, step)| StepOut::new(number, step)).collect(),
+            problems: problems.iter().map(ProblemOut::new).collect(),
         }
     }
 }

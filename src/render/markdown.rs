@@ -3,7 +3,7 @@
 use super::View;
 use super::block::{self, Block, Concern};
 use super::value::{Shown, plain};
-use crate::core::Problem;
+use crate::core::{Problem, Reported};
 
 /// Bytes: GitLab takes a million characters, nobody reads as many.
 const CAP: usize = 60_000;
@@ -31,6 +31,9 @@ pub fn markdown(view: &View) -> String {
         });
         page.out.push_str("\n</details>\n");
     }
+    for reported in view.reported {
+        page.reported(reported);
+    }
     page.out
 }
 
@@ -40,6 +43,24 @@ struct Page {
 }
 
 impl Page {
+    /// What a rule in report mode would change.
+    fn reported(&mut self, reported: &Reported) {
+        let differences = super::differences(reported);
+        let rule = code(&reported.rule);
+        self.out
+            .push_str(&format!("\nrule {rule} (report): {differences}\n"));
+        if reported.count() == 0 {
+            return;
+        }
+        let blocks = block::blocks(&reported.differences);
+        let summary = "what it would change";
+        self.out
+            .push_str(&format!("\n<details><summary>{summary}</summary>\n"));
+        self.list(blocks.iter().map(item), |n| blocks[n].addresses.len());
+        self.list(reported.differences.problems.iter().map(problem), |_| 1);
+        self.out.push_str("\n</details>\n");
+    }
+
     /// The items that still fit, and how many things the others stand for.
     fn list(&mut self, items: impl Iterator<Item = String>, weight: impl Fn(usize) -> usize) {
         let mut left_out = 0;

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Edition;
-use crate::core::Plan;
+use crate::core::{Plan, Reported};
 use block::{Block, Concern};
 
 pub use comment::{comment, marker};
@@ -100,6 +100,8 @@ pub struct View<'a> {
     pub header: &'a Header,
     /// The plan.
     pub plan: &'a Plan,
+    /// What rules in report mode would change.
+    pub reported: &'a [Reported],
     /// What it took; left out where not known.
     pub cost: Option<Cost>,
 }
@@ -151,6 +153,8 @@ fn summary(view: &View, blocks: &[Block]) -> String {
         (plan.unchanged, "unchanged".into()),
         (plan.left_in_place, "left in place".into()),
     ]);
+    let reported = view.reported.iter().map(Reported::count).sum();
+    add(vec![(reported, "reported, not changed".into())]);
     if let Some(Cost {
         requests,
         writes,
@@ -169,6 +173,14 @@ fn summary(view: &View, blocks: &[Block]) -> String {
         (false, true) => "Plan of the targets only: ",
     };
     format!("{sentence}{rest}").trim_end().to_owned()
+}
+
+/// What a rule in report mode comes to.
+fn differences(reported: &Reported) -> String {
+    match (reported.count() as u64, reported.repos() as u64) {
+        (0, _) => "no differences".to_owned(),
+        (differences, repos) => format!("{} in {}", count(differences, "difference"), count(repos, "repo")),
+    }
 }
 
 fn count(number: u64, what: &str) -> String {

@@ -2,6 +2,7 @@
 
 mod json;
 mod report;
+mod reported;
 mod safety;
 
 use serde_json::{Value, json};
@@ -29,7 +30,12 @@ fn view<'a>(header: &'a Header, plan: &'a Plan) -> View<'a> {
         writes: 0,
         seconds: 0.4123,
     });
-    View { header, plan, cost }
+    View {
+        header,
+        plan,
+        reported: &[],
+        cost,
+    }
 }
 
 fn plain_text(plan: &Plan) -> String {

@@ -7,7 +7,7 @@ use anstyle::AnsiColor;
 use super::View;
 use super::block::{self, Block};
 use super::value::{Shown, plain};
-use crate::core::{Action, Cause, Change, Impact, Reason};
+use crate::core::{Action, Cause, Change, Impact, Reason, Reported};
 
 /// How many of the resources of a block, and lines a side of a long value, are shown.
 const SHOWN: usize = 10;
@@ -28,6 +28,7 @@ pub fn text(view: &View, style: Style) -> String {
     let blocks = block::blocks(view.plan);
     let mut page = Page {
         out: String::new(),
+        inset: 0,
         style,
     };
     let header = page.paint(
@@ -39,6 +40,9 @@ pub fn text(view: &View, style: Style) -> String {
         page.line(0, "");
         page.block(block);
     }
+    for reported in view.reported {
+        page.reported(reported);
+    }
     page.line(0, "");
     let summary = page.paint(anstyle::Style::new().bold(), &super::summary(view, &blocks));
     page.line(0, &summary);
@@ -47,12 +51,14 @@ pub fn text(view: &View, style: Style) -> String {
 
 struct Page {
     out: String,
+    /// How far everything stands in.
+    inset: usize,
     style: Style,
 }
 
 impl Page {
     fn line(&mut self, indent: usize, line: &str) {
-        self.out.extend(std::iter::repeat_n(' ', indent));
+        self.out.extend(std::iter::repeat_n(' ', self.inset + indent));
         self.out.push_str(line);
         self.out.push('\n');
     }
@@ -91,6 +97,31 @@ impl Page {
             let blocked = self.paint(AnsiColor::Red.on_default(), "blocked:");
             self.line(4, &format!("{blocked} {}", plain(why)));
         }
+    }
+
+    /// What a rule in report mode would change: nothing of it is done.
+    fn reported(&mut self, reported: &Reported) {
+        self.line(0, "");
+        let rule = self.paint(
+            anstyle::Style::new().bold(),
+            &format!("rule {}", plain(&reported.rule)),
+        );
+        self.line(0, &format!("{rule} (report): {}", super::differences(reported)));
+        self.inset = 4;
+        let most = if self.style.full { usize::MAX } else { SHOWN };
+        let blocks = block::blocks(&reported.differences);
+        let problems = &reported.differences.problems;
+        for block in blocks.iter().take(most) {
+            self.block(block);
+        }
+        for problem in problems.iter().take(most) {
+            self.line(0, &plain(&format!("! {}: {}", problem.address, problem.message)));
+        }
+        let more = blocks.len().saturating_sub(most) + problems.len().saturating_sub(most);
+        if more > 0 {
+            self.line(0, &format!("… and {more} more"));
+        }
+        self.inset = 0;
     }
 
     fn fields(&mut self, block: &Block) {

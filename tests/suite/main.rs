@@ -15,6 +15,7 @@ mod pipeline;
 mod process;
 mod protection;
 mod rights;
+mod rules;
 mod secrets;
 mod state;
 mod state_commands;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         state_commands::trials(),
         state_gitlab::trials(),
         rights::trials(),
+        rules::trials(),
         lifecycle::trials(),
         members::trials(),
         moves::trials(),

@@ -85,6 +85,7 @@ fn json_of_everything() {
           "message": "this token may not read it: take one of a maintainer"
         }
       ],
+      "reported": [],
       "steps": 10,
       "unchanged": 12,
       "version": 1
