@@ -236,10 +236,18 @@ async fn list_groups(cx: &Reader, world: &World) -> Result<Inventory, gitlab::Er
         .as_ref()
         .map(|listing| listing.groups.clone())
         .unwrap_or_default();
+    let repos = world.listing.iter().flat_map(|listing| listing.repos.values());
+    seen.extend(by_path(repos.filter_map(user_namespace).collect()));
     let by_root = by_root(&world.groups, world, &seen);
     let roots = try_join_all(by_root.iter().map(|(root, wanted)| group_tree(cx, root, wanted))).await?;
     seen.extend(by_path(roots.concat()));
     settle(cx, world, &world.groups, &seen, None).await
+}
+
+/// The user's namespace that a repo is in: no list of groups has it.
+fn user_namespace(repo: &Fields) -> Option<Fields> {
+    let namespace = repo.get("namespace")?.as_object()?;
+    (namespace.get("kind")? == "user").then(|| namespace.clone())
 }
 
 /// The top-level group `root` and, where any is wanted, what lies below it.
@@ -496,7 +504,8 @@ fn by_root(
 ) -> BTreeMap<Path, Vec<Path>> {
     let listed = |path: &Path| {
         let covered = world.listing.as_ref().is_some_and(|listing| listing.covers(path));
-        covered || seen.contains_key(path)
+        // A top-level path that is no group's may be a user's.
+        (covered && path.parent().is_some()) || seen.contains_key(path)
     };
     let mut by_root: BTreeMap<Path, Vec<Path>> = BTreeMap::new();
     for (path, former) in paths {

@@ -26,6 +26,8 @@ pub fn trials() -> Vec<Trial> {
         what_moves_with_its_group_is_matched_where_it_goes,
         who_sees_less_judges_rules_by_what_they_see,
         the_documented_example_does_what_it_says,
+        what_a_rule_would_remove_is_reported_as_its_own,
+        repos_in_a_users_namespace_are_matched_too,
     ]
 }
 
@@ -525,4 +527,82 @@ fn the_documented_example_does_what_it_says() {
     let by_hand = forge.admin.get("projects/platform%2Fby-hand");
     assert_eq!(by_hand["visibility"], "private");
     forge.expect_converged();
+}
+
+fn what_a_rule_would_remove_is_reported_as_its_own() {
+    let forge = by_hand();
+    let (alice, _) = forge.user("alice", &["api"]);
+    let (bob, _) = forge.user("bob", &["api"]);
+    for user in [alice, bob] {
+        let member = json!({"user_id": user, "access_level": 30});
+        forge.admin.post("projects/team%2Fapi/members", member);
+    }
+    let config = |mode: &str| {
+        format!(
+            "rules:
+  settings: {{match: {{path: team/api}}, mode: {mode}, squash_option: always}}
+  people: {{match: {{path: team/api}}, mode: {mode}, members: {{alice: maintainer}}, members_policy: exact}}
+"
+        )
+    };
+    forge.config(&config("report"));
+    let plan = forge.run(&["plan", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["steps"], json!([]));
+    let differences = |number: usize| {
+        let reported = &plan["reported"][number];
+        let steps = reported["steps"].as_array().unwrap().iter();
+        let steps = steps.map(|step| {
+            format!(
+                "{} {}",
+                step["action"].as_str().unwrap(),
+                step["address"].as_str().unwrap()
+            )
+        });
+        let mut steps: Vec<_> = steps.collect();
+        steps.sort();
+        (reported["count"].as_u64().unwrap(), steps)
+    };
+    assert_eq!(differences(0), (1, vec!["adopt repo.team/api".to_owned()]));
+    let people = [
+        "adopt repo_member.team/api:alice",
+        "delete repo_member.team/api:bob",
+    ];
+    assert_eq!(differences(1), (2, people.map(str::to_owned).to_vec()));
+    let writes = forge.writes();
+    forge
+        .run(&["apply", "--yes", "--allow", "lock-out,weaken,destroy"])
+        .exits(0);
+    assert_eq!(forge.writes(), writes);
+    forge.config(&config("enforce"));
+    forge
+        .run(&["apply", "--yes", "--allow", "lock-out,weaken,destroy,expose"])
+        .exits(0)
+        .shows("deleted repo_member.team/api:bob");
+    forge.expect_converged();
+}
+
+fn repos_in_a_users_namespace_are_matched_too() {
+    for path in ["**", "root/*"] {
+        for own in [true, false] {
+            let forge = by_hand();
+            if own {
+                forge
+                    .admin
+                    .post("projects", json!({"name": "own", "path": "own"}));
+            }
+            forge.config(&format!(
+                "rules: {{r: {{match: {{path: \"{path}\"}}, merge_method: ff}}}}
+repos: {{root/first: {{visibility: private}}}}
+"
+            ));
+            forge.run(&["apply", "--yes"]).exits(0);
+            let first = forge.admin.get("projects/root%2Ffirst");
+            assert_eq!(first["merge_method"], "ff", "{path} {own}");
+            if own {
+                let own = forge.admin.get("projects/root%2Fown");
+                assert_eq!(own["merge_method"], "ff", "{path}");
+            }
+            forge.expect_converged();
+        }
+    }
 }
