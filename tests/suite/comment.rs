@@ -31,11 +31,11 @@ impl Review {
         open(&forge);
         let (bot, token) = forge.user("bot", &["api"]);
         let member = json!({"user_id": bot, "access_level": 20});
-        forge.admin.post("projects/root%2Fforge/members", member);
+        forge.admin.post("projects/ops%2Fforge/members", member);
         Review {
             forge,
             token,
-            notes: "projects/root%2Fforge/merge_requests/1/notes",
+            notes: "projects/ops%2Fforge/merge_requests/1/notes",
         }
     }
 
@@ -50,7 +50,7 @@ impl Review {
         command
             .env("CI_SERVER_URL", self.forge.url())
             .env("CI_PROJECT_ID", "0")
-            .env("CI_MERGE_REQUEST_PROJECT_ID", "root/forge")
+            .env("CI_MERGE_REQUEST_PROJECT_ID", "ops/forge")
             .env("CI_MERGE_REQUEST_IID", "1")
             .env("AUTOGIT_COMMENT_TOKEN", token);
         Running::new(command.spawn().unwrap()).wait()
@@ -67,20 +67,22 @@ impl Review {
     }
 }
 
-/// A project of the administrator's with a merge request.
+/// The project `ops/forge` with a merge request.
 pub fn open(forge: &Forge) {
     let admin = &forge.admin;
-    admin.post(
-        "projects",
-        json!({"name": "forge", "initialize_with_readme": true}),
+    let group = admin.post(
+        "groups",
+        json!({"name": "ops", "path": "ops", "visibility": "private"}),
     );
+    let forge = json!({"name": "forge", "namespace_id": group["id"], "initialize_with_readme": true});
+    admin.post("projects", forge);
     let change = json!({
         "branch": "change", "start_branch": "main", "commit_message": "Change",
         "actions": [{"action": "create", "file_path": "autogit.yaml", "content": "autogit: 1\n"}],
     });
-    admin.post("projects/root%2Fforge/repository/commits", change);
+    admin.post("projects/ops%2Fforge/repository/commits", change);
     let request = json!({"source_branch": "change", "target_branch": "main", "title": "Change"});
-    admin.post("projects/root%2Fforge/merge_requests", request);
+    admin.post("projects/ops%2Fforge/merge_requests", request);
 }
 
 fn a_comment_is_written_once_and_then_updated() {
@@ -111,7 +113,7 @@ fn a_comment_is_written_once_and_then_updated() {
             "--url",
             review.forge.url(),
             "--project",
-            "root/forge",
+            "ops/forge",
             "--merge-request",
             "1",
         ])
@@ -190,7 +192,7 @@ fn what_is_missing_is_named() {
     std::fs::write(forge.dir.path().join("plan.md"), "### One\n").unwrap();
     std::fs::write(forge.dir.path().join("empty.md"), "\n").unwrap();
     let url = ["--url", forge.url()];
-    let project = [&url[..], &["--project", "root/forge"]].concat();
+    let project = [&url[..], &["--project", "ops/forge"]].concat();
     let all = [&project[..], &["--merge-request", "1"]].concat();
     for (args, says) in [
         (&[][..], "CI_SERVER_URL"),
@@ -218,7 +220,7 @@ fn a_token_that_may_not_is_told_so() {
     let review = Review::new();
     let (id, reads) = review.forge.user("rita", &["read_api"]);
     let member = json!({"user_id": id, "access_level": 40});
-    review.forge.admin.post("projects/root%2Fforge/members", member);
+    review.forge.admin.post("projects/ops%2Fforge/members", member);
     review
         .comment_as(&reads, "### One\n")
         .exits(1)

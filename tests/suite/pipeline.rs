@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use libtest_mimic::Trial;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -21,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         a_config_runs_no_program,
         a_config_sends_the_token_nowhere_else,
         a_saved_plan_sends_the_token_nowhere_else,
+        a_config_makes_no_token_a_value,
         a_config_shows_no_file_of_the_runner,
     ]
 }
@@ -54,7 +56,12 @@ impl Project {
         let (_, reads) = forge.user("planner", &["read_api"]);
         let (bot, comments) = forge.user("commenter", &["api"]);
         let member = json!({"user_id": bot, "access_level": 20});
-        forge.admin.post("projects/root%2Fforge/members", member);
+        forge.admin.post("projects/ops%2Fforge/members", member);
+        let (dev, _) = forge.user("dev", &["api"]);
+        forge.admin.post(
+            "projects/ops%2Fforge/members",
+            json!({"user_id": dev, "access_level": 30}),
+        );
         let project = Project {
             pipeline: crate::openapi::yaml(&Path::new(EXAMPLE).join(".gitlab-ci.yml")),
             forge,
@@ -109,7 +116,6 @@ impl Project {
                 std::fs::copy(from.folder.path().join(artifact), folder.path().join(artifact)).unwrap();
             }
         }
-        self.keep_state(folder.path());
         let script: Vec<_> = job["script"]
             .as_array()
             .unwrap()
@@ -137,7 +143,7 @@ impl Project {
             ("CI_SERVER_URL", self.forge.url().to_owned()),
             (
                 "CI_PROJECT_ID",
-                self.forge.admin.get("projects/root%2Fforge")["id"].to_string(),
+                self.forge.admin.get("projects/ops%2Fforge")["id"].to_string(),
             ),
             ("CI_PIPELINE_SOURCE", source.to_owned()),
             ("AUTOGIT_URL", self.forge.url().to_owned()),
@@ -147,6 +153,9 @@ impl Project {
             variables.push(("CI_MERGE_REQUEST_IID", "1".into()));
             variables.push(("CI_MERGE_REQUEST_PROJECT_ID", variables[2].1.clone()));
         }
+        // Whoever opened the merge request is a developer of the project, whoever merges it its owner.
+        let user = if source == MERGE_REQUEST { "dev" } else { "root" };
+        variables.push(("CI_JOB_TOKEN", self.job_token(user)));
         match job["environment"]["name"].as_str() {
             Some("autogit-plan") => variables.push(("AUTOGIT_TOKEN", self.reads.clone())),
             // It is protected: a merge request's branch is not given it.
@@ -158,10 +167,11 @@ impl Project {
         variables
     }
 
-    /// The state lasts from job to job.
-    fn keep_state(&self, folder: &Path) {
-        std::os::unix::fs::symlink(self.forge.dir.path().join("state"), folder.join(".autogit")).unwrap();
-        std::fs::create_dir_all(self.forge.dir.path().join("state")).unwrap();
+    /// The token of a job that this user started.
+    fn job_token(&self, user: &str) -> String {
+        let job = json!({"project": "ops/forge", "user": user});
+        let job = self.forge.admin.send(Method::POST, "/-/sandbox/jobs", Some(job));
+        job.expect(201)["token"].as_str().unwrap().to_owned()
     }
 
     fn review(&self) -> Job {
@@ -175,7 +185,7 @@ impl Project {
     }
 
     fn comments(&self) -> Vec<String> {
-        let notes = "projects/root%2Fforge/merge_requests/1/notes?sort=asc&activity_filter=only_comments";
+        let notes = "projects/ops%2Fforge/merge_requests/1/notes?sort=asc&activity_filter=only_comments";
         let notes = self.forge.admin.get(notes);
         let body = |note: &Value| note["body"].as_str().unwrap().to_owned();
         notes.as_array().unwrap().iter().map(body).collect()
@@ -351,6 +361,35 @@ fn a_saved_plan_sends_the_token_nowhere_else() {
     let Job { run, folder } = project.run("apply", "push", &[("plan", &review)]);
     run.exits(1).says("--allow-exec");
     assert!(!folder.path().join("ran").exists());
+}
+
+/// Where whoever wrote the config could read it: as a variable of a repo of theirs.
+fn a_config_makes_no_token_a_value() {
+    let project = applied();
+    let mut was = "{preset: [service], description: Takes orders}".to_owned();
+    for value in [
+        "env: AUTOGIT_TOKEN",
+        "env: CI_JOB_TOKEN",
+        "file: /proc/self/environ",
+    ] {
+        let stolen = format!("{{variables: {{STOLEN: {{value: {{{value}}}}}}}}}");
+        project.edit(&was, &stolen);
+        was = stolen;
+        let review = project.review();
+        assert_eq!(review.run.code, Some(0), "{}", review.run.all());
+        let plan = std::fs::read_to_string(review.folder.path().join("plan.json")).unwrap();
+        assert!(
+            plan.contains("STOLEN") && !plan.contains(&project.reads),
+            "{plan}"
+        );
+        let says = "which is never a value of anything";
+        project.run("plan", "push", &[]).run.exits(1).says(says);
+        // Not by way of the plan that the merge request's own pipeline made, either.
+        let apply = project.run("apply", "push", &[("plan", &review)]);
+        apply.run.exits(1).says(says);
+        let variables = project.forge.admin.get("projects/shop%2Forders/variables");
+        assert_eq!(variables, json!([]), "{value}");
+    }
 }
 
 fn a_config_shows_no_file_of_the_runner() {
