@@ -7,6 +7,7 @@ mod explain;
 mod grammar;
 mod include;
 mod inventory;
+mod judge;
 mod layout;
 mod load;
 mod locks;
@@ -25,10 +26,12 @@ mod shorthand;
 mod starter;
 mod suggest;
 mod tree;
+mod write;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Sources};
 pub use explain::{Explained, Explanation};
 pub use inventory::Listed;
+pub use judge::{Declarable, Judge};
 pub use load::{Loaded, Reporting, Settled, load, load_bytes};
 pub use model::{
     Config, Declaration, Edition, Gitlab, GitlabState, Mode, Origin, Policy, Position, Prune, SecretRef, Via,
@@ -38,3 +41,4 @@ pub use rules::Roots;
 pub use schema::schema;
 pub use shape::{Decoded, FieldProblem, Place, Shape};
 pub use starter::starter;
+pub use write::{Block, Entry, Node};

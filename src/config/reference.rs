@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::scalar;
 use super::schema::{RULE_FIELDS, SHORTHAND, example, schema};
 use super::shape::Shape;
-use super::tree::Data;
+use super::write::{flow, text};
 
 /// The reference of a language whose kinds are `shapes`, as Markdown.
 pub fn reference(shapes: &[Shape]) -> String {
@@ -227,43 +226,11 @@ fn yaml(value: &Value, depth: usize) -> String {
         Value::Object(fields) if !fields.is_empty() => {
             let indent = "  ".repeat(depth);
             let line = |(key, value): (&String, &Value)| {
-                format!("\n{indent}{}:{}", text(key), yaml(value, depth + 1))
+                format!("\n{indent}{}:{}", text(key, true), yaml(value, depth + 1))
             };
             fields.iter().map(line).collect()
         }
         other => format!(" {}", flow(other)),
-    }
-}
-
-/// A value as YAML on one line.
-fn flow(value: &Value) -> String {
-    match value {
-        Value::String(value) => text(value),
-        Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
-        Value::Object(fields) => {
-            let fields: Vec<_> = fields
-                .iter()
-                .map(|(key, value)| format!("{}: {}", text(key), flow(value)))
-                .collect();
-            format!("{{{}}}", fields.join(", "))
-        }
-        other => other.to_string(),
-    }
-}
-
-/// Text as a YAML scalar, in quotes where it would be taken for something else.
-fn text(value: &str) -> String {
-    let is_plain = matches!(scalar::plain(value), Data::Text(_))
-        && value.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && value.ends_with(|last: char| last.is_ascii_alphanumeric())
-        && value
-            .chars()
-            .all(|char| char.is_alphanumeric() || " _./:-".contains(char))
-        && !value.contains(": ");
-    if is_plain {
-        value.to_owned()
-    } else {
-        Value::from(value).to_string()
     }
 }
 
