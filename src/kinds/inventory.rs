@@ -146,6 +146,15 @@ pub struct Holder<'a> {
     pub keys: Vec<&'a Key>,
 }
 
+impl Holder<'_> {
+    /// That none of its resources can be read, told of each that is asked for and of the collection as a whole.
+    pub fn unreadable(&self, why: &str) -> Observed {
+        let whole = Key::top(self.path.clone());
+        let keys = self.keys.iter().map(|&key| key.clone()).chain([whole]);
+        keys.map(|key| (key, Live::Unreadable(why.to_owned()))).collect()
+    }
+}
+
 /// What a scope asks for, by the group or repo (`what`) that holds it. What can be told without reading is told.
 pub fn holders<'a>(what: &str, scope: &'a Scope, inventory: &'a Inventory) -> (Vec<Holder<'a>>, Observed) {
     let mut wanted: BTreeMap<&Path, Vec<&Key>> =

@@ -51,10 +51,7 @@ pub async fn observe<H: Holder>(cx: &Reader, scope: &Scope) -> Result<Observed, 
 fn settle(holder: &inventory::Holder, members: Members, world: &World, observed: &mut Observed) {
     let members = match members {
         Ok(members) => members,
-        Err(why) => {
-            let unreadable = |&key: &&Key| (key.clone(), Live::Unreadable(why.clone()));
-            return observed.extend(holder.keys.iter().map(unreadable));
-        }
+        Err(why) => return observed.extend(holder.unreadable(&why)),
     };
     let mut by_name: BTreeMap<String, Found> = members
         .into_iter()

@@ -58,23 +58,16 @@ pub async fn observe(cx: &Reader, scope: &Scope) -> Result<Observed, Error> {
         .map(|batch| read(cx, batch, scope.world.enterprise));
     let rules = try_join_all(batches).await?.into_iter().flatten();
     for ((repo, holder), rules) in repos.iter().zip(&holders).zip(rules) {
-        settle(repo, &holder.keys, rules, &mut observed);
+        match rules {
+            Ok(rules) => settle(repo, &holder.keys, &rules, &mut observed),
+            Err(why) => observed.extend(holder.unreadable(&why)),
+        }
     }
     Ok(observed)
 }
 
 /// Says for each key of a repo what stands there.
-fn settle(repo: &Repo, keys: &[&Key], rules: Rules, observed: &mut Observed) {
-    let rules = match rules {
-        Ok(rules) => rules,
-        Err(why) => {
-            observed.extend(
-                keys.iter()
-                    .map(|&key| (key.clone(), Live::Unreadable(why.clone()))),
-            );
-            return;
-        }
-    };
+fn settle(repo: &Repo, keys: &[&Key], rules: &[(Value, Option<jiff::Timestamp>)], observed: &mut Observed) {
     let mut by_name: BTreeMap<&str, _> = rules
         .iter()
         .map(|rule| (rule.0["name"].as_str().unwrap_or_default(), rule))

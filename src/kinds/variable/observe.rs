@@ -73,8 +73,12 @@ fn settle<K: Kind>(
     let mut by_name = match variables.and_then(by_name) {
         Ok(by_name) => by_name,
         Err(why) => {
-            let unreadable = |&key: &&Key| (key.clone(), Live::Unreadable(why.clone()));
-            return observed.extend(keys.iter().map(unreadable));
+            let whole = Key {
+                name: None,
+                ..key_of("")
+            };
+            let keys = keys.iter().map(|&key| key.clone()).chain([whole]);
+            return observed.extend(keys.map(|key| (key, Live::Unreadable(why.clone()))));
         }
     };
     for &key in keys {
