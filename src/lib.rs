@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod engine;
+pub mod export;
 pub mod kinds;
 pub mod live;
 pub mod render;
