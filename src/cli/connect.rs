@@ -9,7 +9,7 @@ use super::output::color;
 use super::{Global, Problem, findings, interrupt};
 use crate::config::{self, Config, Diagnostic, GitlabState, Loaded, SecretRef, Severity, Sources};
 use crate::engine::state::{Directory, Remote, Store};
-use crate::engine::{Desired, Interrupt, Session};
+use crate::engine::{About, Desired, Interrupt, Session};
 use crate::kinds;
 use crate::live::gitlab::{Client, Settings, TerraformState};
 use crate::live::sandbox::Sandbox;
@@ -43,6 +43,17 @@ impl Connected {
     pub async fn close<T>(self, outcome: Result<T, Problem>) -> Result<T, Problem> {
         release(&self.session.store, outcome).await
     }
+}
+
+/// An instance that a command only reads, without state or lock.
+pub struct Visited {
+    /// The instance's URL.
+    pub url: url::Url,
+    /// The way to it.
+    pub client: Client,
+    /// Which GitLab it is, and who is asking.
+    pub about: About,
+    _sandbox: Option<Sandbox>,
 }
 
 /// How to reach an instance and its state, as a config or a saved plan says it.
@@ -95,9 +106,39 @@ impl Instance {
         }
     }
 
+    /// Connects for reading alone: no state is opened, and nothing is locked.
+    pub async fn visit(&self, global: &Global, endpoint: Endpoint<'_>) -> Result<Visited, Problem> {
+        let access = Access::new(global, endpoint, self.sandbox, self.allow_exec);
+        let beside = self.sandbox.then(|| directory(global, SANDBOX)).transpose()?;
+        let (settings, sandbox) = self.reach(&access, beside.as_ref()).await?;
+        let url = settings.url.clone();
+        let client = Client::connect(settings)?;
+        Ok(Visited {
+            about: About::read(&client.reader(), url.as_str()).await?,
+            url,
+            client,
+            _sandbox: sandbox,
+        })
+    }
+
     async fn open(&self, access: &Access<'_>, store: &Store) -> Result<(Session, Option<Sandbox>), Problem> {
-        let (mut settings, sandbox) = match store {
-            Store::Directory(directory) if self.sandbox => {
+        let beside = match store {
+            Store::Directory(directory) if self.sandbox => Some(&**directory),
+            _ => None,
+        };
+        let (settings, sandbox) = self.reach(access, beside).await?;
+        let session = Session::open(settings, store.clone(), access.secrets.clone()).await?;
+        Ok((session, sandbox))
+    }
+
+    /// How to reach the instance: the sandbox, whose data is `beside` its state, or the one that is configured.
+    async fn reach(
+        &self,
+        access: &Access<'_>,
+        beside: Option<&Directory>,
+    ) -> Result<(Settings, Option<Sandbox>), Problem> {
+        let (mut settings, sandbox) = match beside {
+            Some(directory) => {
                 let data = sandbox_data(directory);
                 let sandbox = Sandbox::start(&data).map_err(|error| {
                     Problem::new(format!(
@@ -109,11 +150,10 @@ impl Instance {
                 access.secrets.keep(sandbox.token.clone());
                 (settings, Some(sandbox))
             }
-            _ => (access.settings(access.endpoint.token).await?, None),
+            None => (access.settings(access.endpoint.token).await?, None),
         };
         settings.parallelism = usize::from(self.parallelism);
-        let session = Session::open(settings, store.clone(), access.secrets.clone()).await?;
-        Ok((session, sandbox))
+        Ok((settings, sandbox))
     }
 }
 

@@ -5,6 +5,7 @@ mod comment;
 mod complete;
 mod connect;
 mod doctor;
+mod export;
 mod findings;
 mod init;
 mod interrupt;
@@ -70,6 +71,7 @@ enum Command {
     Plan(plan::Args),
     Apply(apply::Args),
     Comment(comment::Args),
+    Export(export::Args),
     Status(status::Args),
     Doctor(doctor::Args),
     Ledger(ledger::Args),
@@ -89,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Plan(args) => block_on(args.run(&global)),
         Command::Apply(args) => block_on(args.run(&global)),
         Command::Comment(args) => block_on(args.run(&global)),
+        Command::Export(args) => block_on(args.run(&global)),
         Command::Status(args) => block_on(args.run(&global)),
         Command::Doctor(args) => block_on(args.run(&global)),
         Command::Ledger(args) => block_on(args.run(&global)),

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Global;
 use crate::engine::state::StateError;
-use crate::{engine, kinds, live};
+use crate::{engine, export, kinds, live};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,20 @@ impl From<engine::Error> for Problem {
 impl From<StateError> for Problem {
     fn from(error: StateError) -> Self {
         Problem::new(error.to_string()).maybe_help(error.remedy())
+    }
+}
+
+impl From<export::Error> for Problem {
+    fn from(error: export::Error) -> Self {
+        Problem::new(error.to_string()).help(
+            "this is a fault of AutoGit: nothing was written; please report it with the address it names",
+        )
+    }
+}
+
+impl From<export::Unsaved> for Problem {
+    fn from(error: export::Unsaved) -> Self {
+        Problem::new(error.to_string()).help("name another folder with --out; nothing was written")
     }
 }
 

@@ -3,6 +3,8 @@
 use std::marker::PhantomData;
 
 use schemars::{Schema, SchemaGenerator};
+use serde::de::value::MapDeserializer;
+use serde::de::{Deserializer, Visitor};
 use serde_json::{Map, Value};
 
 use super::Kind;
@@ -12,6 +14,40 @@ use crate::core::{Fields, Key};
 /// The kind's schema.
 pub fn schema<K: Kind>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<K>()
+}
+
+/// The names of the kind's fields, in the order of its struct.
+pub fn names<K: Kind>() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    // Every field is optional, so that a struct can be had from nothing; what it is asks for its fields by name.
+    let _ = K::deserialize(Names(&mut names));
+    names
+}
+
+/// Notes the fields that a struct asks for, and has none to give.
+struct Names<'a>(&'a mut Vec<&'static str>);
+
+impl<'de> Deserializer<'de> for Names<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.extend(fields);
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_map(MapDeserializer::new(std::iter::empty::<(&str, &str)>()))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
 }
 
 /// The normal form of what the user wrote.

@@ -157,7 +157,8 @@ pub struct Scope {
     pub wanted: BTreeMap<Key, Option<String>>,
     /// Those of them that are to be absent.
     pub absent: BTreeSet<Key>,
-    /// The paths whose whole collection is asked for, declared or not.
+    /// The paths whose whole collection is asked for, declared or not. One that cannot be read is told as unreadable
+    /// under the path alone.
     pub complete: BTreeSet<Path>,
     /// Everything is asked for, declared or not, of a kind that stands in nothing.
     pub all: bool,
@@ -254,6 +255,8 @@ pub struct Entry {
     pub shape: Shape,
     /// What the planner needs to know.
     pub rules: Rules,
+    /// The names of its fields, in the order in which they are best read.
+    pub fields: fn() -> Vec<&'static str>,
     /// [`Kind::READ`].
     pub read: Access,
     /// [`Kind::WRITE`].
@@ -301,6 +304,7 @@ impl Entry {
                 create_only: K::CREATE_ONLY,
                 prunable: K::PRUNABLE,
             },
+            fields: fields::names::<K>,
             read: K::READ,
             write: K::WRITE,
             secrets: K::SECRETS,

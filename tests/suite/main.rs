@@ -5,6 +5,7 @@ mod cli;
 mod comment;
 mod contract;
 mod doctor;
+mod export;
 mod faults;
 mod half_moves;
 mod lifecycle;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         cli::trials(),
         comment::trials(),
         doctor::trials(),
+        export::trials(),
         faults::trials(),
         protection::trials(),
         state::trials(),
