@@ -1,5 +1,8 @@
 //! Inventory: the groups and repos that a run is about, listed once and shared by all kinds.
 
+mod holders;
+mod listing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,8 +11,11 @@ use serde_json::Value;
 
 use super::fields::Normal;
 use super::{Error, Observed, Scope};
-use crate::core::{Fields, Key, Live, Path, Present};
+use crate::core::{Fields, Live, Path, Present};
 use crate::live::gitlab::{self, Kind, Reader, segment};
+
+pub use holders::{Holder, holders};
+pub use listing::{Extent, Listing, extent, list};
 
 /// A whole list in as few pages as GitLab allows, in an order that later additions do not disturb.
 const STABLE: [(&str, &str); 2] = [("order_by", "id"), ("sort", "asc")];
@@ -21,44 +27,6 @@ const IN_GROUP: [(&str, &str); 4] = [
     STABLE[0],
     STABLE[1],
 ];
-
-/// Which part of an instance is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// All of it; for who does not see everything, what they are a member of.
-    All,
-    /// These groups and whatever is in them.
-    Groups(BTreeSet<Path>),
-}
-
-impl Extent {
-    /// Whether what is at `path` is part of it.
-    pub fn covers(&self, path: &Path) -> bool {
-        match self {
-            Extent::All => true,
-            Extent::Groups(groups) => inside(path, groups),
-        }
-    }
-}
-
-/// What an extent holds, as GitLab lists it, in the order of the paths. What is pending deletion is among it.
-#[derive(Clone, Debug)]
-pub struct Listing {
-    extent: Extent,
-    /// Whether nothing in the extent was hidden.
-    is_whole: bool,
-    /// Groups, by path.
-    pub groups: BTreeMap<Path, Fields>,
-    /// Repos, by path.
-    pub repos: BTreeMap<Path, Fields>,
-}
-
-impl Listing {
-    /// Whether what is at `path` would be in it if it were there.
-    pub fn covers(&self, path: &Path) -> bool {
-        self.is_whole && self.extent.covers(path)
-    }
-}
 
 /// What a run is about, and who is asking. A group or repo that is being moved comes with the path it had before.
 #[derive(Clone, Debug, Default)]
@@ -103,133 +71,6 @@ pub async fn groups(cx: &Reader, world: &World) -> Result<Arc<Inventory>, gitlab
 /// The repos of a run.
 pub async fn repos(cx: &Reader, world: &World) -> Result<Arc<Inventory>, gitlab::Error> {
     cx.memo("repos", Box::pin(list_repos(cx, world))).await
-}
-
-/// Lists everything in `extent`.
-///
-/// # Errors
-/// When GitLab does not answer, or a group is not there or not visible: what was not listed is never taken for gone.
-pub async fn list(cx: &Reader, extent: &Extent, sees_all: bool) -> Result<Listing, gitlab::Error> {
-    let (groups, repos) = match extent {
-        Extent::All => {
-            let mine: &[_] = if sees_all {
-                &[]
-            } else {
-                &[("min_access_level", "10")]
-            };
-            let member: &[_] = if sees_all { &[] } else { &[("membership", "true")] };
-            futures_util::try_join!(list_all(cx, "/groups", mine), list_all(cx, "/projects", member))?
-        }
-        Extent::Groups(paths) => {
-            // What is in a group that is listed anyway is listed with it.
-            let within = |path: &&Path| !path.parent().is_some_and(|parent| inside(&parent, paths));
-            let trees = try_join_all(paths.iter().filter(within).map(|path| list_tree(cx, path))).await?;
-            let (groups, repos): (Vec<_>, Vec<_>) = trees.into_iter().unzip();
-            (groups.concat(), repos.concat())
-        }
-    };
-    Ok(Listing {
-        extent: extent.clone(),
-        is_whole: sees_all || matches!(extent, Extent::Groups(_)),
-        groups: by_path(groups),
-        repos: by_path(repos),
-    })
-}
-
-/// A group or repo whose resources of some kind are to be read.
-pub struct Holder<'a> {
-    /// Where it is declared to be.
-    pub path: &'a Path,
-    /// As GitLab describes it.
-    pub found: &'a Fields,
-    /// The resources asked for.
-    pub keys: Vec<&'a Key>,
-}
-
-impl Holder<'_> {
-    /// That none of its resources can be read, told of each that is asked for and of the collection as a whole.
-    pub fn unreadable(&self, why: &str) -> Observed {
-        let whole = Key::top(self.path.clone());
-        let keys = self.keys.iter().map(|&key| key.clone()).chain([whole]);
-        keys.map(|key| (key, Live::Unreadable(why.to_owned()))).collect()
-    }
-}
-
-/// What a scope asks for, by the group or repo (`what`) that holds it. What can be told without reading is told.
-pub fn holders<'a>(what: &str, scope: &'a Scope, inventory: &'a Inventory) -> (Vec<Holder<'a>>, Observed) {
-    let mut wanted: BTreeMap<&Path, Vec<&Key>> =
-        scope.complete.iter().map(|path| (path, Vec::new())).collect();
-    for key in scope.wanted.keys() {
-        wanted.entry(&key.path).or_default().push(key);
-    }
-    let mut observed = Observed::new();
-    let mut holders = Vec::new();
-    for (path, keys) in wanted {
-        let why = match inventory.get(path) {
-            Some(Found::There(found)) => {
-                holders.push(Holder { path, found, keys });
-                continue;
-            }
-            Some(Found::Unknown(_)) => Some(format!("{what}.{path} could not be read")),
-            Some(Found::Missing) | None => None,
-        };
-        observed.extend(keys.into_iter().map(|key| {
-            let live = match (&why, &scope.wanted[key]) {
-                (Some(why), _) => Live::Unreadable(why.clone()),
-                (None, None) => Live::Absent,
-                // A short list is no proof that its holder is gone, and it with that: the holder is asked for itself.
-                (None, Some(_)) => Live::Unreadable(format!("{what}.{path} was not listed: run it again")),
-            };
-            (key.clone(), live)
-        }));
-    }
-    (holders, observed)
-}
-
-/// Which part of an instance holds what is in these top-level namespaces: all of it, where a user's is among them.
-///
-/// # Errors
-/// When GitLab does not answer, or something is there that the token cannot see.
-pub async fn extent(cx: &Reader, roots: &BTreeSet<Path>) -> Result<Extent, Error> {
-    let mut groups = BTreeSet::new();
-    for root in roots {
-        if find(cx, "groups", root.as_str()).await?.is_some() {
-            groups.insert(root.clone());
-            continue;
-        }
-        let namespace = find(cx, "namespaces", root.as_str()).await?;
-        if namespace.is_some_and(|namespace| namespace["kind"] == "user") {
-            return Ok(Extent::All);
-        }
-        if let Some((_, Found::Unknown(why))) = hidden_root(cx, root).await? {
-            return Err(Error::Refused(format!("failed to list `{root}`: {why}")));
-        }
-    }
-    Ok(Extent::Groups(groups))
-}
-
-async fn list_all(cx: &Reader, what: &str, query: &[(&str, &str)]) -> Result<Vec<Fields>, gitlab::Error> {
-    let page = cx.first_page(what, &[query, &STABLE].concat()).await?;
-    match page.total {
-        Some(_) => cx.rest(page).await,
-        // GitLab stops counting at 10,000, and turning pages at 50,000.
-        None => {
-            cx.list(what, &[query, &STABLE, &[("pagination", "keyset")]].concat())
-                .await
-        }
-    }
-}
-
-async fn list_tree(cx: &Reader, path: &Path) -> Result<(Vec<Fields>, Vec<Fields>), gitlab::Error> {
-    let at = format!("/groups/{}", segment(path.as_str()));
-    let (below, projects) = (format!("{at}/descendant_groups"), format!("{at}/projects"));
-    let (group, mut groups, repos) = futures_util::try_join!(
-        cx.get::<Fields>(&at, &[("with_projects", "false")]),
-        cx.list::<Fields>(&below, &STABLE),
-        cx.list::<Fields>(&projects, &IN_GROUP),
-    )?;
-    groups.push(group);
-    Ok((groups, repos))
 }
 
 fn by_path(found: Vec<Fields>) -> BTreeMap<Path, Fields> {

@@ -4,40 +4,21 @@
 
 mod observe;
 
-use std::borrow::Cow;
-use std::marker::PhantomData;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Access, Applied, Context, Error, Observed, On, Scope, Task};
+use super::group::Group;
+use super::repo::Repo;
+use super::within::{Holder, In};
+use super::{Access, Applied, Context, Error, Observed, On, Role, Scope, Task};
 use crate::core::{Action, Address, Among, Change, Fields, Impact, Key, Path};
 use crate::live::gitlab::{Kind as Fault, Reader, segment};
 
 /// Who is in a group.
-pub type GroupMember = In<Group>;
+pub type GroupMember = In<Member, Group>;
 /// Who is in a repo.
-pub type RepoMember = In<Repo>;
-
-/// A member of what `H` stands for.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(transparent, bound = "")]
-pub struct In<H> {
-    member: Member,
-    #[serde(skip)]
-    holder: PhantomData<H>,
-}
-
-impl<H> JsonSchema for In<H> {
-    fn schema_name() -> Cow<'static, str> {
-        Member::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Member::json_schema(generator)
-    }
-}
+pub type RepoMember = In<Member, Repo>;
 
 /// A member. The key is the user's name; `alice: developer` is short for `alice: {access_level: developer}`.
 ///
@@ -47,10 +28,10 @@ impl<H> JsonSchema for In<H> {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("x-key" = "alice", "examples" = [{"access_level": "developer", "expires_at": "2027-01-31"}]))]
-struct Member {
+pub struct Member {
     /// The role.
     #[serde(skip_serializing_if = "Option::is_none")]
-    access_level: Option<Role>,
+    access_level: Option<Level>,
     /// The day on which the membership ends; empty: it does not end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"))]
@@ -60,7 +41,7 @@ struct Member {
 /// A role, from the one with the fewest rights to the one with the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Role {
+enum Level {
     Guest,
     Planner,
     Reporter,
@@ -69,76 +50,60 @@ enum Role {
     Owner,
 }
 
-impl Role {
-    const ALL: [(Role, u64); 6] = [
-        (Role::Guest, 10),
-        (Role::Planner, 15),
-        (Role::Reporter, 20),
-        (Role::Developer, 30),
-        (Role::Maintainer, 40),
-        (Role::Owner, 50),
+impl Level {
+    const ALL: [(Level, u64); 6] = [
+        (Level::Guest, 10),
+        (Level::Planner, 15),
+        (Level::Reporter, 20),
+        (Level::Developer, 30),
+        (Level::Maintainer, 40),
+        (Level::Owner, 50),
     ];
 
     /// GitLab's number for it.
     fn number(self) -> u64 {
-        Role::ALL
+        Level::ALL
             .iter()
             .find(|(role, _)| *role == self)
             .map_or(0, |(_, number)| *number)
     }
 
     /// The role that a field names.
-    fn of(value: &Value) -> Option<Role> {
+    fn of(value: &Value) -> Option<Level> {
         serde_json::from_value(value.clone()).ok()
     }
 }
 
-/// What a member is in.
-pub trait Holder: Send + Sync + 'static {
-    /// The kind that it is itself.
-    const KIND: &'static str;
+/// What has members of its own.
+pub trait HasMembers: Holder {
     /// The kind of its members.
     const MEMBER: &'static str;
-    /// What REST calls it.
-    const REST: &'static str;
-    /// Its type and its list of members in GraphQL.
-    const GRAPHQL: (&'static str, &'static str);
-    /// What seeing its members takes.
-    const READ: Access;
+    /// Its list of them in GraphQL.
+    const LIST: &'static str;
+    /// What seeing them takes.
+    const TO_SEE: Access;
     /// What changing them takes.
-    const WRITE: Access;
+    const TO_CHANGE: Access;
 }
 
-/// A group.
-#[derive(Debug)]
-pub struct Group;
-/// A repo.
-#[derive(Debug)]
-pub struct Repo;
-
-impl Holder for Group {
-    const KIND: &'static str = "group";
+impl HasMembers for Group {
     const MEMBER: &'static str = "group_member";
-    const REST: &'static str = "groups";
-    const GRAPHQL: (&'static str, &'static str) = ("Group", "groupMembers");
-    const READ: Access = Access::new(super::Role::Guest, On::Group);
-    const WRITE: Access = Access::new(super::Role::Owner, On::Group);
+    const LIST: &'static str = "groupMembers";
+    const TO_SEE: Access = Access::new(Role::Guest, On::Group);
+    const TO_CHANGE: Access = Access::new(Role::Owner, On::Group);
 }
 
-impl Holder for Repo {
-    const KIND: &'static str = "repo";
+impl HasMembers for Repo {
     const MEMBER: &'static str = "repo_member";
-    const REST: &'static str = "projects";
-    const GRAPHQL: (&'static str, &'static str) = ("Project", "projectMembers");
-    const READ: Access = Access::new(super::Role::Guest, On::Repo);
-    const WRITE: Access =
-        Access::new(super::Role::Maintainer, On::Repo).and(super::Role::Owner, "for its owners");
+    const LIST: &'static str = "projectMembers";
+    const TO_SEE: Access = Access::new(Role::Guest, On::Repo);
+    const TO_CHANGE: Access = Access::new(Role::Maintainer, On::Repo).and(Role::Owner, "for its owners");
 }
 
-impl<H: Holder> super::Kind for In<H> {
+impl<H: HasMembers> super::Kind for In<Member, H> {
     const NAME: &'static str = H::MEMBER;
-    const READ: Access = H::READ;
-    const WRITE: Access = H::WRITE;
+    const READ: Access = H::TO_SEE;
+    const WRITE: Access = H::TO_CHANGE;
     const SHORTHAND: Option<&'static str> = Some("access_level");
     const POLICY: bool = true;
 
@@ -160,17 +125,17 @@ impl<H: Holder> super::Kind for In<H> {
     }
 
     fn needs(key: &Key, _value: Option<&Fields>) -> Vec<Address> {
-        vec![Address::new(H::KIND, Key::top(key.path.clone()))]
+        vec![H::of(key)]
     }
 
     fn impact(change: &Change) -> Impact {
         match change.field.as_str() {
             "" if change.after.is_none() => Impact::LocksOut,
             "access_level" => {
-                let role = |value: &Option<Value>| value.as_ref().and_then(Role::of);
+                let role = |value: &Option<Value>| value.as_ref().and_then(Level::of);
                 // Below Reporter the code of a private repo is not shown.
                 let opening = match role(&change.before) {
-                    Some(before) if before >= Role::Reporter => Impact::Weakens,
+                    Some(before) if before >= Level::Reporter => Impact::Weakens,
                     _ => Impact::Exposes,
                 };
                 Impact::of_opening(&role(&change.before), &role(&change.after), opening)
@@ -190,7 +155,7 @@ impl<H: Holder> super::Kind for In<H> {
             };
         };
         let less = |fields: &Fields| {
-            let role = |fields: &Fields| fields.get("access_level").and_then(Role::of);
+            let role = |fields: &Fields| fields.get("access_level").and_then(Level::of);
             let ends = |fields: &Fields| fields.get("expires_at").is_some_and(|day| day != "");
             role(fields).is_some_and(|asked| Some(asked) < role(&found.value)) || ends(fields)
         };
@@ -201,15 +166,15 @@ impl<H: Holder> super::Kind for In<H> {
     }
 
     fn leaves(path: &Path, left: &[&Fields]) -> Option<&'static str> {
-        let owner = |fields: &&Fields| fields.get("access_level").and_then(Role::of) == Some(Role::Owner);
-        (H::KIND == "group" && path.parent().is_none() && !left.iter().any(owner)).then_some(
+        let owner = |fields: &&Fields| fields.get("access_level").and_then(Level::of) == Some(Level::Owner);
+        (H::NAME == Group::NAME && path.parent().is_none() && !left.iter().any(owner)).then_some(
             "the group would be left without an owner, which GitLab refuses: declare another owner first",
         )
     }
 
     /// A group is never without an owner, not even in passing.
     fn first(fields: &Fields) -> bool {
-        fields.get("access_level").and_then(Role::of) == Some(Role::Owner)
+        fields.get("access_level").and_then(Level::of) == Some(Level::Owner)
     }
 
     async fn observe(cx: &Reader, scope: &Scope) -> Result<Observed, Error> {
@@ -218,16 +183,16 @@ impl<H: Holder> super::Kind for In<H> {
 
     async fn apply(cx: &Context, task: &Task<'_>) -> Result<Applied, Error> {
         let key = &task.step.address.key;
-        let holder = cx.id_of(&Address::new(H::KIND, Key::top(key.path.clone())))?;
-        let members = format!("/{}/{}/members", H::REST, segment(&holder));
+        let holder = cx.id_of(&H::of(key))?;
+        let members = format!("/{}/{}/members", H::PLURAL, segment(&holder));
         // A member is known by the holder's id and the user's.
         let member = |id: &str| format!("{members}/{}", segment(id.rsplit(':').next().unwrap_or(id)));
         let answer = match (task.step.action, &task.step.id) {
             (Action::Create, _) => create(cx, &members, key.name(), &task.step.value).await?,
             (Action::Delete, Some(id)) => {
                 // Otherwise GitLab ends the memberships in everything below, too.
-                let below: &[_] = match H::KIND {
-                    "group" => &[("skip_subresources", "true")],
+                let below: &[_] = match H::NAME {
+                    Group::NAME => &[("skip_subresources", "true")],
                     _ => &[],
                 };
                 cx.writer.delete(&member(id), below).await?;
@@ -260,7 +225,7 @@ fn sooner(change: &Change) -> bool {
 /// Fields as GitLab takes them.
 fn request(fields: &Fields) -> Value {
     let mut body = json!({});
-    if let Some(role) = fields.get("access_level").and_then(Role::of) {
+    if let Some(role) = fields.get("access_level").and_then(Level::of) {
         body["access_level"] = role.number().into();
     }
     if let Some(day) = fields.get("expires_at") {

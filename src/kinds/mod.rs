@@ -10,6 +10,7 @@ mod member;
 mod protected_branch;
 mod repo;
 mod variable;
+mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

@@ -5,14 +5,14 @@
 mod apply;
 mod observe;
 
-use std::borrow::Cow;
-use std::marker::PhantomData;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::group::Group;
+use super::repo::Repo;
+use super::within::{Holder, In};
 use super::{Access, Applied, Context, Error, Observed, On, Role, Scope, Task};
 use crate::config::{FieldProblem, SecretRef};
 use crate::core::{Address, Cause, Change, Fields, Impact, Key, Present};
@@ -22,28 +22,9 @@ use crate::live::gitlab::Reader;
 const EVERYWHERE: &str = "*";
 
 /// A variable of a group.
-pub type GroupVariable = In<Group>;
+pub type GroupVariable = In<Variable, Group>;
 /// A variable of a repo.
-pub type RepoVariable = In<Repo>;
-
-/// A variable of what `H` stands for.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(transparent, bound = "")]
-pub struct In<H> {
-    variable: Variable,
-    #[serde(skip)]
-    holder: PhantomData<H>,
-}
-
-impl<H> JsonSchema for In<H> {
-    fn schema_name() -> Cow<'static, str> {
-        Variable::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Variable::json_schema(generator)
-    }
-}
+pub type RepoVariable = In<Variable, Repo>;
 
 /// A CI/CD variable of a repo, or of a group and all repos in it. Its key is `KEY`, or `KEY:SCOPE` for the environments of one scope: `TOKEN:production`, `TOKEN:review/*`.
 ///
@@ -53,7 +34,7 @@ impl<H> JsonSchema for In<H> {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("x-key" = "DEPLOY_TOKEN", "examples" = [{"value": {"env": "DEPLOY_TOKEN"}, "masked": true, "protected": true}]))]
-struct Variable {
+pub struct Variable {
     /// Reference to the value; it is written nowhere but to GitLab.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<SecretRef>,
@@ -116,47 +97,28 @@ enum VariableType {
     File,
 }
 
-/// What a variable is in.
-pub trait Holder: Send + Sync + 'static {
-    /// The kind that it is itself.
-    const KIND: &'static str;
+/// What has variables of its own.
+pub trait HasVariables: Holder {
     /// The kind of its variables.
     const VARIABLE: &'static str;
-    /// What REST and GraphQL call many of it.
-    const PLURAL: &'static str;
-    /// Its type in GraphQL.
-    const TYPE: &'static str;
-    /// What seeing and changing its variables takes.
-    const ACCESS: Access;
+    /// What seeing and changing them takes.
+    const TO_SEE: Access;
 }
 
-/// A group.
-#[derive(Debug)]
-pub struct Group;
-/// A repo.
-#[derive(Debug)]
-pub struct Repo;
-
-impl Holder for Group {
-    const KIND: &'static str = "group";
+impl HasVariables for Group {
     const VARIABLE: &'static str = "group_variable";
-    const PLURAL: &'static str = "groups";
-    const TYPE: &'static str = "Group";
-    const ACCESS: Access = Access::new(Role::Owner, On::Group);
+    const TO_SEE: Access = Access::new(Role::Owner, On::Group);
 }
 
-impl Holder for Repo {
-    const KIND: &'static str = "repo";
+impl HasVariables for Repo {
     const VARIABLE: &'static str = "repo_variable";
-    const PLURAL: &'static str = "projects";
-    const TYPE: &'static str = "Project";
-    const ACCESS: Access = Access::new(Role::Maintainer, On::Repo);
+    const TO_SEE: Access = Access::new(Role::Maintainer, On::Repo);
 }
 
-impl<H: Holder> super::Kind for In<H> {
+impl<H: HasVariables> super::Kind for In<Variable, H> {
     const NAME: &'static str = H::VARIABLE;
-    const READ: Access = H::ACCESS;
-    const WRITE: Access = H::ACCESS;
+    const READ: Access = H::TO_SEE;
+    const WRITE: Access = H::TO_SEE;
     const SECRETS: &'static [&'static str] = &["value"];
 
     fn check_key(key: &Key) -> Result<(), String> {
@@ -164,7 +126,7 @@ impl<H: Holder> super::Kind for In<H> {
     }
 
     fn check(&self) -> Vec<FieldProblem> {
-        let Variable { hidden, masked, .. } = self.variable;
+        let Variable { hidden, masked, .. } = self.value;
         let lonely = hidden == Some(true) && masked != Some(true);
         let problem = || FieldProblem {
             field: "hidden".into(),
@@ -186,7 +148,7 @@ impl<H: Holder> super::Kind for In<H> {
     }
 
     fn needs(key: &Key, _value: Option<&Fields>) -> Vec<Address> {
-        vec![Address::new(H::KIND, Key::top(key.path.clone()))]
+        vec![H::of(key)]
     }
 
     fn impact(change: &Change) -> Impact {
@@ -199,13 +161,13 @@ impl<H: Holder> super::Kind for In<H> {
 
     async fn apply(cx: &Context, task: &Task<'_>) -> Result<Applied, Error> {
         let key = &task.step.address.key;
-        let holder = cx.id_of(&Address::new(H::KIND, Key::top(key.path.clone())))?;
+        let holder = cx.id_of(&H::of(key))?;
         let (key, scope) = split(key.name());
         let place = apply::Place {
             list: observe::list_of::<H>(&holder),
             key,
             scope: Some(scope),
-            may_mistake: H::KIND == Group::KIND,
+            may_mistake: H::NAME == Group::NAME,
         };
         let done = place.carry_out(cx, task).await?;
         Ok(observe::applied::<Self>(Some(&holder), done))

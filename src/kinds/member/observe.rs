@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::{Holder, Role};
+use super::{HasMembers, Level};
 use crate::core::{Fields, Key, Live, Present};
 use crate::kinds::inventory::{self, id};
 use crate::kinds::{Applied, Error, Observed, Scope, World};
@@ -27,12 +27,9 @@ struct Found {
 /// The members of one group or repo, or why they cannot be read.
 type Members = Result<Vec<Found>, String>;
 
-pub async fn observe<H: Holder>(cx: &Reader, scope: &Scope) -> Result<Observed, Error> {
-    let inventory = match H::KIND {
-        "group" => inventory::groups(cx, &scope.world).await?,
-        _ => inventory::repos(cx, &scope.world).await?,
-    };
-    let (holders, mut observed) = inventory::holders(H::KIND, scope, &inventory);
+pub async fn observe<H: HasMembers>(cx: &Reader, scope: &Scope) -> Result<Observed, Error> {
+    let inventory = H::inventory(cx, &scope.world).await?;
+    let (holders, mut observed) = inventory::holders(H::NAME, scope, &inventory);
     // Only REST tells who was put there by an identity provider, and that matters only where somebody may be removed.
     let by_rest = |holder: &inventory::Holder| scope.world.enterprise && scope.complete.contains(holder.path);
     let (one_by_one, together): (Vec<_>, Vec<_>) = holders.into_iter().partition(by_rest);
@@ -130,9 +127,8 @@ async fn users(cx: &Reader, names: &[String]) -> Result<Option<Vec<String>>, Err
 }
 
 /// The members of up to [`BATCH`] groups or repos, in their order.
-async fn read<H: Holder>(cx: &Reader, holders: &[inventory::Holder<'_>]) -> Result<Vec<Members>, Error> {
-    let (kind, field) = H::GRAPHQL;
-    let list = H::REST;
+async fn read<H: HasMembers>(cx: &Reader, holders: &[inventory::Holder<'_>]) -> Result<Vec<Members>, Error> {
+    let (kind, list, field) = (H::TYPE, H::PLURAL, H::LIST);
     let document = format!(
         "query members($ids: [ID!]) {{ {list}(ids: $ids, first: {BATCH}) {{ nodes {{ id {field}(relations: [DIRECT]) {{ pageInfo {{ hasNextPage }}
          nodes {{ accessLevel {{ integerValue }} createdAt expiresAt user {{ id username bot }} }} }} }} }} }}"
@@ -165,8 +161,8 @@ async fn read<H: Holder>(cx: &Reader, holders: &[inventory::Holder<'_>]) -> Resu
     .await
 }
 
-async fn read_one<H: Holder>(cx: &Reader, holder: &inventory::Holder<'_>) -> Result<Members, Error> {
-    let list = format!("/{}/{}/members", H::REST, segment(&id(holder.found)));
+async fn read_one<H: HasMembers>(cx: &Reader, holder: &inventory::Holder<'_>) -> Result<Members, Error> {
+    let list = format!("/{}/{}/members", H::PLURAL, segment(&id(holder.found)));
     match cx.list::<Value>(&list, &[]).await {
         Ok(members) => members
             .iter()
@@ -237,7 +233,7 @@ fn is_bot(username: &str) -> bool {
 
 /// The kind's fields. A role that AutoGit does not know stays the number that GitLab gives it.
 fn fields(level: &Value, expires_at: &Value) -> Fields {
-    let role = Role::ALL
+    let role = Level::ALL
         .iter()
         .find(|(_, number)| level.as_u64() == Some(*number));
     let level = role.map_or_else(|| level.clone(), |(role, _)| json!(role));

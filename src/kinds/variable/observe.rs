@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{EVERYWHERE, Group, Holder, In, join};
+use super::{EVERYWHERE, HasVariables, In, join};
 use crate::core::{Fields, Key, Live, Present};
 use crate::kinds::fields::Normal;
 use crate::kinds::inventory::{self, id};
@@ -20,7 +20,7 @@ const BATCH: usize = 100;
 pub const INSTANCE: &str = "/admin/ci/variables";
 
 /// Where the variables of a group or repo are.
-pub fn list_of<H: Holder>(holder: &str) -> String {
+pub fn list_of<H: HasVariables>(holder: &str) -> String {
     format!("/{}/{}/variables", H::PLURAL, segment(holder))
 }
 
@@ -28,18 +28,15 @@ pub fn list_of<H: Holder>(holder: &str) -> String {
 type Variables = Result<Vec<Fields>, String>;
 
 /// Observes variables of groups or repos.
-pub async fn nested<H: Holder>(cx: &Reader, scope: &Scope) -> Result<Observed, Error> {
+pub async fn nested<H: HasVariables>(cx: &Reader, scope: &Scope) -> Result<Observed, Error> {
     if scope.wanted.is_empty() && scope.complete.is_empty() {
         return Ok(Observed::new());
     }
-    let inventory = match H::KIND {
-        Group::KIND => inventory::groups(cx, &scope.world).await?,
-        _ => inventory::repos(cx, &scope.world).await?,
-    };
-    let (holders, mut observed) = inventory::holders(H::KIND, scope, &inventory);
+    let inventory = H::inventory(cx, &scope.world).await?;
+    let (holders, mut observed) = inventory::holders(H::NAME, scope, &inventory);
     let batches = holders.chunks(BATCH).map(|batch| read::<H>(cx, batch));
     let variables = try_join_all(batches).await?.into_iter().flatten();
-    let normal = Normal::<In<H>>::new();
+    let normal = Normal::<In<super::Variable, H>>::new();
     for (holder, variables) in holders.iter().zip(variables) {
         let id = id(holder.found);
         let within = |name: &str| Key::within(holder.path.clone(), name);
@@ -150,7 +147,10 @@ pub fn applied<K: Kind>(holder: Option<&str>, answer: Option<Fields>) -> Applied
 }
 
 /// The variables of up to [`BATCH`] groups or repos, in their order.
-async fn read<H: Holder>(cx: &Reader, holders: &[inventory::Holder<'_>]) -> Result<Vec<Variables>, Error> {
+async fn read<H: HasVariables>(
+    cx: &Reader,
+    holders: &[inventory::Holder<'_>],
+) -> Result<Vec<Variables>, Error> {
     let document = format!(
         "query variables($ids: [ID!]) {{ holders: {}(ids: $ids, first: {BATCH}) {{ nodes {{ id ciVariables {{ \
          pageInfo {{ hasNextPage endCursor }} nodes {{ key value variableType protected masked hidden raw \
@@ -170,7 +170,7 @@ async fn read<H: Holder>(cx: &Reader, holders: &[inventory::Holder<'_>]) -> Resu
             match told {
                 Some(variables) => Ok(Ok(variables)),
                 // REST pages them, and says why it shows none.
-                None => list(cx, &list_of::<H>(&id(holder.found)), H::ACCESS).await,
+                None => list(cx, &list_of::<H>(&id(holder.found)), H::TO_SEE).await,
             }
         }
     });
