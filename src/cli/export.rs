@@ -89,11 +89,14 @@ impl Args {
             Some(out) => {
                 export::save(&files, out)?;
                 let main = out.join(export::MAIN);
+                let count = match files.len() {
+                    1 => "one file".to_owned(),
+                    count => format!("{count} files"),
+                };
                 eprintln!(
-                    "Wrote {}: {} resources in {} files.",
+                    "Wrote {}: {} resources in {count}.",
                     main.display(),
-                    forge.resources.len(),
-                    files.len()
+                    forge.resources.len()
                 );
                 eprintln!(
                     "Look through it, then see that it changes nothing: autogit plan --config {}",
