@@ -76,11 +76,8 @@ pub fn open(forge: &Forge) {
     );
     let forge = json!({"name": "forge", "namespace_id": group["id"], "initialize_with_readme": true});
     admin.post("projects", forge);
-    let change = json!({
-        "branch": "change", "start_branch": "main", "commit_message": "Change",
-        "actions": [{"action": "create", "file_path": "autogit.yaml", "content": "autogit: 1\n"}],
-    });
-    admin.post("projects/ops%2Fforge/repository/commits", change);
+    let branch = json!({"branch": "change", "ref": "main"});
+    admin.post("projects/ops%2Fforge/repository/branches", branch);
     let request = json!({"source_branch": "change", "target_branch": "main", "title": "Change"});
     admin.post("projects/ops%2Fforge/merge_requests", request);
 }
