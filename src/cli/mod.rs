@@ -14,6 +14,8 @@ mod output;
 mod plan;
 mod progress;
 mod report;
+mod revert;
+mod run;
 mod sandbox;
 mod schema;
 mod state;
@@ -72,6 +74,7 @@ enum Command {
     Apply(apply::Args),
     Comment(comment::Args),
     Export(export::Args),
+    Revert(revert::Args),
     Status(status::Args),
     Doctor(doctor::Args),
     Ledger(ledger::Args),
@@ -92,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Apply(args) => block_on(args.run(&global)),
         Command::Comment(args) => block_on(args.run(&global)),
         Command::Export(args) => block_on(args.run(&global)),
+        Command::Revert(args) => block_on(args.run(&global)),
         Command::Status(args) => block_on(args.run(&global)),
         Command::Doctor(args) => block_on(args.run(&global)),
         Command::Ledger(args) => block_on(args.run(&global)),

@@ -161,6 +161,8 @@ pub enum Reason {
     LeftTheFile,
     /// Gone already.
     Gone,
+    /// A run is taken back.
+    TakenBack,
 }
 
 impl fmt::Display for Reason {
@@ -178,6 +180,7 @@ impl fmt::Display for Reason {
             Reason::LeftoverGuard => "left behind by an interrupted run",
             Reason::LeftTheFile => "no longer declared; left as it is",
             Reason::Gone => "no longer there",
+            Reason::TakenBack => "as it was before the run",
         })
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::secrets::{self, Values};
-use super::state::{FingerprintKey, Journal};
+use super::state::{FingerprintKey, Journal, PastStep};
 use super::survey::fingerprints;
 use super::{About, Reach};
 use crate::core::{Action, Address, Allowed, Change, Entry, Live, Plan, Present, Step, diff};
@@ -302,8 +302,10 @@ impl OneStep {
                 "failed to write the journal: {error}"
             )))
         };
+        let past = PastStep::of(&self.step, self.live.as_ref());
         if self.step.action == Action::Release {
-            return self.journal.removed(&address).map_err(failed);
+            let released = self.journal.removed(&address);
+            return released.and_then(|()| self.journal.past(past)).map_err(failed);
         }
         if self.step.action == Action::Update && self.step.id.is_none() {
             // The second part of what this run created.
@@ -319,7 +321,8 @@ impl OneStep {
         };
         if self.step.action == Action::Delete {
             self.ids.set(&address, None);
-            return self.journal.removed(&address).map_err(failed);
+            let removed = self.journal.removed(&address);
+            return removed.and_then(|()| self.journal.past(past)).map_err(failed);
         }
         self.ids.set(&address, Some(applied.id.clone()));
         let before = self.journal.entry(&address);
@@ -337,7 +340,8 @@ impl OneStep {
             fingerprints: prints,
             guards: None,
         };
-        self.journal.applied(&address, entry).map_err(failed)?;
+        let recorded = self.journal.applied(&address, entry);
+        recorded.and_then(|()| self.journal.past(past)).map_err(failed)?;
         self.verify(&applied)
     }
 

@@ -319,6 +319,8 @@ enum ReasonOut {
     LeftTheFile,
     /// Gone already.
     Gone,
+    /// A run is taken back.
+    TakenBack,
 }
 
 /// What something does to people, from the harmless to the irreversible.

@@ -15,6 +15,7 @@ mod openapi;
 mod pipeline;
 mod process;
 mod protection;
+mod revert;
 mod rights;
 mod rules;
 mod secrets;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         state::trials(),
         state_commands::trials(),
         state_gitlab::trials(),
+        revert::trials(),
         rights::trials(),
         rules::trials(),
         lifecycle::trials(),

@@ -1,9 +1,10 @@
 //! State that GitLab keeps: shared, locked, and never taken for lost.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use autogit::core::Plan;
-use autogit::engine::state::{Ledger, Remote, StateError, Store};
+use autogit::engine::state::{Beginning, Ledger, Remote, StateError, Store};
 use autogit::live::gitlab::{Client, Journal as _, Settings, TerraformState};
 use libtest_mimic::Trial;
 use reqwest::Method;
@@ -86,6 +87,10 @@ fn of_two_applies_one_runs_and_the_other_says_who_holds_the_lock() {
     forge.run(&["apply", "--yes"]).exits(0);
     forge.expect_converged();
     assert_eq!(forge.ledger().len(), 3);
+    let doctor = forge.run(&["doctor"]).exits(0);
+    doctor
+        .shows("3 managed, in main of the project ops/forge")
+        .shows("nobody holds it");
 }
 
 fn an_interrupt_gives_the_lock_back() {
@@ -136,9 +141,14 @@ fn a_lock_taken_over_during_a_long_run_stops_it_before_the_next_write() {
     block_on(async {
         let store = store(&forge, Duration::ZERO);
         store.lock("apply").await.unwrap();
-        let plan = Plan::default();
+        let beginning = Beginning {
+            operation: "apply",
+            plan: &Plan::default(),
+            live: &BTreeMap::new(),
+            now: None,
+        };
         let journal = store
-            .begin(store.load().await.unwrap(), &plan, None)
+            .begin(store.load().await.unwrap(), &beginning)
             .await
             .unwrap();
         let address = "group.team".parse().unwrap();

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Document, FingerprintKey, Holder, Journal, Ledger, StateError, journal};
+use super::history::{Remembering, Runs};
+use super::{Beginning, Document, FingerprintKey, Holder, Journal, Ledger, PastRun, StateError, journal};
 
 /// State in a directory that only its owner can read.
 ///
@@ -20,7 +21,14 @@ pub struct Directory {
     root: PathBuf,
     instance: String,
     /// The lock's file, while it is held.
-    held: Mutex<Option<File>>,
+    held: Mutex<Option<Held>>,
+}
+
+/// The lock, while it is held.
+struct Held {
+    file: File,
+    /// The run that goes on under it.
+    run: Option<u64>,
 }
 
 impl Directory {
@@ -167,17 +175,46 @@ impl Directory {
         }
     }
 
-    pub(super) fn begin(&self, ledger: Ledger) -> Result<Journal, StateError> {
+    pub(super) fn begin(&self, ledger: Ledger, beginning: &Beginning) -> Result<Journal, StateError> {
         self.save(ledger.clone())?;
         let path = self.file(JOURNAL);
         let ledger = Ledger {
             serial: ledger.serial + 1,
             ..ledger
         };
-        let journal = Journal::begin(&path, ledger).and_then(|journal| sync_folder(&path).map(|()| journal));
+        let number = match &mut *self.held() {
+            Some(held) => *held.run.get_or_insert(ledger.serial),
+            None => ledger.serial,
+        };
+        let run = PastRun {
+            number,
+            by: Holder::this(beginning.operation),
+            steps: Vec::new(),
+        };
+        let history = Remembering::new(self.remembered(), run);
+        let journal =
+            Journal::begin(&path, ledger, history).and_then(|journal| sync_folder(&path).map(|()| journal));
         journal.map_err(|error| StateError::Io {
             doing: "begin",
             path,
+            error,
+        })
+    }
+
+    fn remembered(&self) -> Runs {
+        Runs::new(self.file("runs"))
+    }
+
+    pub(super) fn runs(&self, most: usize) -> Result<Vec<PastRun>, StateError> {
+        let runs = self.remembered();
+        let numbers = runs.numbers();
+        let read = numbers.and_then(|numbers| {
+            let newest = numbers.into_iter().rev().take(most);
+            newest.map(|number| runs.read(number)).collect()
+        });
+        read.map_err(|error| StateError::Io {
+            doing: "read",
+            path: runs.folder().to_owned(),
             error,
         })
     }
@@ -230,18 +267,18 @@ impl Directory {
             path: self.file("lock"),
             error,
         })?;
-        *self.held() = Some(file);
+        *self.held() = Some(Held { file, run: None });
         Ok(())
     }
 
     pub(super) fn release(&self) {
-        if let Some(mut file) = self.held().take() {
+        if let Some(Held { mut file, .. }) = self.held().take() {
             // The kernel gives the lock back in any case; a name left behind only reads oddly.
             let _ = clear(&mut file);
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<File>> {
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

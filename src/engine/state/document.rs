@@ -4,7 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FingerprintKey, Ledger};
+use super::{FingerprintKey, Ledger, PastRun};
 
 /// A ledger, whose serial is the document's own, and the key of its fingerprints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Document {
     pub ledger: Ledger,
     /// In hexadecimal.
     pub(super) fingerprint_key: String,
+    /// The last run, where the store remembers runs this way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last_run: Option<PastRun>,
 }
 
 impl Document {
@@ -30,6 +33,7 @@ impl Document {
         Document {
             ledger,
             fingerprint_key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
+            last_run: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, Remote, StateError};
+use super::history::{Remembering, write_line};
+use super::{Ledger, PastStep, Remote, StateError};
 use crate::core::{Address, Entry};
 use crate::live::gitlab::{self, Outcome};
 
@@ -135,30 +136,33 @@ struct Open {
 
 /// Where records go.
 enum Place {
-    /// Each to a line of a file.
-    File(File),
+    /// Each to a line of a file; what was done to a line of another.
+    File { journal: File, history: Remembering },
     /// Nowhere one by one. What the run was to write was saved before it began, and is left out here as it is done.
-    Remote(Remote, BTreeMap<Address, Intent>),
+    Remote {
+        remote: Remote,
+        about: BTreeMap<Address, Intent>,
+    },
 }
 
 impl Journal {
     /// Starts the journal of a run from `ledger`, which is saved already, in place of any before it.
-    pub(super) fn begin(path: &Path, ledger: Ledger) -> io::Result<Self> {
-        let file = OpenOptions::new()
+    pub(super) fn begin(path: &Path, ledger: Ledger, history: Remembering) -> io::Result<Self> {
+        let journal = OpenOptions::new()
             .create(true)
             .truncate(true)
             .write(true)
             .mode(0o600)
             .open(path)?;
         let serial = ledger.serial;
-        let mut open = Open::new(Place::File(file), ledger);
+        let mut open = Open::new(Place::File { journal, history }, ledger);
         open.write(Record::Begin { serial })?;
         Ok(Journal(Arc::new(Mutex::new(open))))
     }
 
     /// The journal of a run from `ledger`, which is saved already, with what it is `about` to write in doubt.
     pub(super) fn remote(remote: Remote, ledger: Ledger, about: BTreeMap<Address, Intent>) -> Self {
-        let open = Open::new(Place::Remote(remote, about), ledger);
+        let open = Open::new(Place::Remote { remote, about }, ledger);
         Journal(Arc::new(Mutex::new(open)))
     }
 
@@ -175,6 +179,17 @@ impl Journal {
     /// Sets the clock by which later intents are dated.
     pub fn set_server_time(&self, time: Option<jiff::Timestamp>) {
         self.locked().server_time = time;
+    }
+
+    /// Remembers a step that was done.
+    pub fn past(&self, step: PastStep) -> io::Result<()> {
+        match &mut self.locked().place {
+            Place::File { history, .. } => history.write(&step),
+            Place::Remote { remote, .. } => {
+                remote.past(step);
+                Ok(())
+            }
+        }
     }
 
     /// Records that a step succeeded, and what of it the ledger keeps.
@@ -222,12 +237,8 @@ impl Open {
 
     fn write(&mut self, record: Record) -> io::Result<()> {
         match &mut self.place {
-            Place::File(file) => {
-                let mut line = serde_json::to_vec(&record)?;
-                line.push(b'\n');
-                file.write_all(&line)?;
-            }
-            Place::Remote(_, about) => {
+            Place::File { journal, .. } => write_line(journal, &record)?,
+            Place::Remote { about, .. } => {
                 if let Record::Applied { address, .. } | Record::Removed { address } = &record {
                     about.remove(address);
                 }
@@ -240,7 +251,7 @@ impl Open {
     /// The ledger as it is known so far, everything in doubt that is still to be written.
     fn so_far(&self) -> Ledger {
         let mut ledger = self.book.ledger.clone();
-        if let Place::Remote(_, about) = &self.place {
+        if let Place::Remote { about, .. } = &self.place {
             for (address, intent) in about {
                 ledger.in_doubt.entry(address.clone()).or_insert(intent.clone());
             }
@@ -251,8 +262,8 @@ impl Open {
     /// What makes durable whatever was recorded so far, where it has to be before a write.
     fn durable(&self) -> io::Result<Durable> {
         Ok(match &self.place {
-            Place::File(file) => Durable::File(file.try_clone()?),
-            Place::Remote(remote, _) => Durable::Remote(remote.clone()),
+            Place::File { journal, .. } => Durable::File(journal.try_clone()?),
+            Place::Remote { remote, .. } => Durable::Remote(remote.clone()),
         })
     }
 }
@@ -324,7 +335,7 @@ impl gitlab::Journal for Journal {
                             guards: Some(of.clone()),
                         },
                     );
-                    self.heed(remote.save(ledger).await)
+                    self.heed(remote.save_so_far(ledger).await)
                 }
             }
         }
@@ -362,6 +373,8 @@ pub(super) fn replay(path: &Path, ledger: Ledger) -> io::Result<Ledger> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Holder;
+    use super::super::history::{PastRun, Runs};
     use super::*;
     use crate::core::Ownership;
     use gitlab::Journal as _;
@@ -386,7 +399,13 @@ mod tests {
             serial: 4,
             ..Ledger::new("x")
         };
-        let journal = Journal::begin(&path, ledger.clone()).unwrap();
+        let run = PastRun {
+            number: 4,
+            by: Holder::this("apply"),
+            steps: Vec::new(),
+        };
+        let history = Remembering::new(Runs::new(folder.path().join("runs")), run);
+        let journal = Journal::begin(&path, ledger.clone(), history).unwrap();
         (folder, path, journal, ledger)
     }
 

@@ -5,6 +5,7 @@ mod directory;
 mod document;
 mod error;
 mod fingerprint;
+mod history;
 mod holder;
 mod journal;
 mod remote;
@@ -14,13 +15,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Address, Entry, Plan};
+use crate::core::{Address, Entry, Live, Plan};
 
 pub use directory::Directory;
 pub(in crate::engine) use directory::replace;
 pub use document::Document;
 pub use error::StateError;
 pub use fingerprint::FingerprintKey;
+pub use history::{PastRun, PastStep};
 pub use holder::Holder;
 pub use journal::{Intent, Journal};
 pub use remote::Remote;
@@ -92,6 +94,18 @@ pub enum Store {
     Remote(Remote),
 }
 
+/// What a run is about to do.
+pub struct Beginning<'a> {
+    /// The command.
+    pub operation: &'a str,
+    /// What it carries out.
+    pub plan: &'a Plan,
+    /// What is there.
+    pub live: &'a BTreeMap<Address, Live>,
+    /// GitLab's clock.
+    pub now: Option<jiff::Timestamp>,
+}
+
 impl Store {
     /// The instance whose state it is.
     pub fn instance(&self) -> &str {
@@ -154,20 +168,26 @@ impl Store {
         }
     }
 
-    /// Saves the ledger that a run starts from, and begins the run's journal. `now` is GitLab's clock. The lock must
-    /// be held.
+    /// Saves the ledger that a run starts from, and begins the run's journal. The lock must be held. What is begun again
+    /// under the same lock is the same run.
     ///
     /// # Errors
     /// As for [`Store::save`].
-    pub async fn begin(
-        &self,
-        ledger: Ledger,
-        plan: &Plan,
-        now: Option<jiff::Timestamp>,
-    ) -> Result<Journal, StateError> {
+    pub async fn begin(&self, ledger: Ledger, beginning: &Beginning<'_>) -> Result<Journal, StateError> {
         match self {
-            Store::Directory(directory) => directory.begin(ledger),
-            Store::Remote(remote) => remote.begin(ledger, plan, now).await,
+            Store::Directory(directory) => directory.begin(ledger, beginning),
+            Store::Remote(remote) => remote.begin(ledger, beginning).await,
+        }
+    }
+
+    /// The numbers and contents of the newest runs that the store remembers, newest first: `most` at most.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn runs(&self, most: usize) -> Result<Vec<PastRun>, StateError> {
+        match self {
+            Store::Directory(directory) => directory.runs(most),
+            Store::Remote(remote) => remote.runs(most).await,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The remote store: a state of GitLab's own Terraform-state API, shared by all who may read its project.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,8 +9,10 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Document, FingerprintKey, Holder, Intent, Journal, Ledger, StateError};
-use crate::core::{Action, Address, Plan};
+use super::{
+    Beginning, Document, FingerprintKey, Holder, Intent, Journal, Ledger, PastRun, PastStep, StateError,
+};
+use crate::core::{Action, Address};
 use crate::live::gitlab::{self, Kind, StateLock, TerraformState};
 
 /// State in a document that GitLab keeps, with all its earlier versions. Clones are the same store.
@@ -29,6 +31,8 @@ struct Inner {
     /// How long the lock counts as ours without asking.
     patience: Duration,
     known: Mutex<Known>,
+    /// What was done in the run that goes on.
+    done: std::sync::Mutex<Vec<PastStep>>,
 }
 
 /// What is known of the state.
@@ -36,6 +40,10 @@ struct Inner {
 struct Known {
     document: Option<Document>,
     lock: Option<Held>,
+    /// The run that goes on: what it is still to do, as far as that was announced.
+    run: Option<PastRun>,
+    /// The run before that one.
+    before: Option<PastRun>,
 }
 
 /// The lock, while it is ours.
@@ -63,6 +71,7 @@ impl Remote {
             place: place.to_owned(),
             patience,
             known: Mutex::default(),
+            done: std::sync::Mutex::default(),
         }))
     }
 
@@ -89,9 +98,28 @@ impl Remote {
         Ok(FingerprintKey::new(&key))
     }
 
+    /// Saves what is known once a run is over, and where none goes on.
     pub(super) async fn save(&self, ledger: Ledger) -> Result<(), StateError> {
         let mut known = self.0.known.lock().await;
+        if let Some(run) = &mut known.run {
+            run.steps.clear();
+        }
         self.upload(&mut known, ledger, None).await
+    }
+
+    /// Saves what is known while a run goes on.
+    pub(super) async fn save_so_far(&self, ledger: Ledger) -> Result<(), StateError> {
+        let mut known = self.0.known.lock().await;
+        self.upload(&mut known, ledger, None).await
+    }
+
+    /// Remembers a step that was done, to be saved with what is saved next.
+    pub(super) fn past(&self, step: PastStep) {
+        self.done().push(step);
+    }
+
+    fn done(&self) -> MutexGuard<'_, Vec<PastStep>> {
+        self.0.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn pull(&self) -> Result<Document, StateError> {
@@ -104,22 +132,42 @@ impl Remote {
         let Document {
             ledger,
             fingerprint_key,
+            // The runs of another store are not found from here.
+            last_run: _,
         } = document;
         self.upload(&mut known, ledger, Some(fingerprint_key)).await
+    }
+
+    /// The newest runs, each found in the version that was saved before the next one began.
+    pub(super) async fn runs(&self, most: usize) -> Result<Vec<PastRun>, StateError> {
+        let mut last = self.pull().await?.last_run;
+        let mut runs = Vec::new();
+        while let Some(run) = last.take().filter(|_| runs.len() < most) {
+            let before = run.number.saturating_sub(1);
+            runs.push(run);
+            if before > 0 && runs.len() < most {
+                let version = self.0.state.version(before).await;
+                let version = version.map_err(|error| self.failed(error))?;
+                last = version
+                    .map(|found| self.read(found))
+                    .transpose()?
+                    .and_then(|found| found.last_run);
+            }
+        }
+        Ok(runs)
     }
 
     pub(super) async fn begin(
         &self,
         ledger: Ledger,
-        plan: &Plan,
-        now: Option<Timestamp>,
+        beginning: &Beginning<'_>,
     ) -> Result<Journal, StateError> {
-        let steps = plan.steps.iter();
+        let steps = beginning.plan.steps.iter();
         let about: BTreeMap<Address, Intent> = steps
             .filter(|step| step.action != Action::Release && step.blocked.is_none())
             .map(|step| {
                 let intent = Intent {
-                    since: now,
+                    since: beginning.now,
                     guards: None,
                 };
                 (step.address.clone(), intent)
@@ -132,7 +180,21 @@ impl Remote {
                 .entry(address.clone())
                 .or_insert(intent.clone());
         }
-        self.save(announced).await?;
+        let mut known = self.0.known.lock().await;
+        let by = Holder::this(beginning.operation);
+        let mut run = PastRun::intended(by, beginning.plan, beginning.live);
+        run.number = match &known.run {
+            Some(run) => run.number,
+            None => {
+                let document = self.document(&mut known).await?;
+                let (number, before) = (document.ledger.serial + 1, document.last_run.clone());
+                known.before = before;
+                number
+            }
+        };
+        known.run = Some(run);
+        self.upload(&mut known, announced, None).await?;
+        drop(known);
         Ok(Journal::remote(self.clone(), ledger, about))
     }
 
@@ -185,6 +247,8 @@ impl Remote {
 
     pub(super) async fn release(&self) -> Result<(), StateError> {
         let mut known = self.0.known.lock().await;
+        (known.run, known.before) = (None, None);
+        self.done().clear();
         match known.lock.take() {
             Some(held) if held.lost.is_none() => {
                 // Everything is saved: if it is not ours any more, nothing was lost by that.
@@ -246,6 +310,14 @@ impl Remote {
     /// Saves `ledger` as the next version, with its key where it brings another, and finds out what became of it where
     /// that is not known.
     async fn upload(&self, known: &mut Known, ledger: Ledger, key: Option<String>) -> Result<(), StateError> {
+        let run = known.run.clone().map(|mut run| {
+            run.steps.splice(..0, self.done().iter().cloned());
+            run
+        });
+        // A run that did nothing is none.
+        let run = run
+            .filter(|run| !run.steps.is_empty())
+            .or_else(|| known.before.clone());
         let before = self.document(known).await?;
         let document = Document {
             ledger: Ledger {
@@ -253,6 +325,7 @@ impl Remote {
                 ..ledger
             },
             fingerprint_key: key.unwrap_or_else(|| before.fingerprint_key.clone()),
+            last_run: run.or_else(|| before.last_run.clone()),
         };
         let Some(held) = &mut known.lock else {
             return Err(StateError::NotLocked(self.0.place.clone()));

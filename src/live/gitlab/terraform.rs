@@ -51,9 +51,12 @@ impl TerraformState {
         self.read("").await
     }
 
-    /// The version with a serial, or `None` where there is none.
+    /// The version with a serial, or `None` where there is none any more. The state itself was read before.
     pub async fn version(&self, serial: u64) -> Result<Option<Value>, Error> {
-        self.read(&format!("/versions/{serial}")).await
+        match self.read(&format!("/versions/{serial}")).await {
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            read => read,
+        }
     }
 
     async fn read(&self, below: &str) -> Result<Option<Value>, Error> {
