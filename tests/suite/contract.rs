@@ -114,8 +114,9 @@ fn judge(operation: &Operation, exchange: &Exchange) -> Vec<String> {
             Some(schema) => problems.extend(not_in_enum(name, value, schema)),
         }
     }
-    // Every operation answers these, whether it says so or not; 301 is for what has moved, 409 for what is there already.
-    let common = [301, 400, 401, 403, 404, 409, 429];
+    // Every operation answers these, whether it says so or not; 202 is for what is done later, 301 for what has moved, 409
+    // for what is there already.
+    let common = [202, 301, 400, 401, 403, 404, 409, 429];
     // Groups are deleted later, as repos are. Source: GitLab's `API::Groups`.
     let is_accepted = exchange.method == "DELETE" && exchange.status == 202;
     let fails_so = is_accepted || (saves_state && exchange.status == 500);
