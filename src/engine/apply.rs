@@ -302,10 +302,11 @@ impl OneStep {
                 "failed to write the journal: {error}"
             )))
         };
+        // Before it is begun: what was in flight when the run was killed can be taken back, too.
         let past = PastStep::of(&self.step, self.live.as_ref());
+        self.journal.past(past).map_err(failed)?;
         if self.step.action == Action::Release {
-            let released = self.journal.removed(&address);
-            return released.and_then(|()| self.journal.past(past)).map_err(failed);
+            return self.journal.removed(&address).map_err(failed);
         }
         if self.step.action == Action::Update && self.step.id.is_none() {
             // The second part of what this run created.
@@ -321,8 +322,7 @@ impl OneStep {
         };
         if self.step.action == Action::Delete {
             self.ids.set(&address, None);
-            let removed = self.journal.removed(&address);
-            return removed.and_then(|()| self.journal.past(past)).map_err(failed);
+            return self.journal.removed(&address).map_err(failed);
         }
         self.ids.set(&address, Some(applied.id.clone()));
         let before = self.journal.entry(&address);
@@ -340,8 +340,7 @@ impl OneStep {
             fingerprints: prints,
             guards: None,
         };
-        let recorded = self.journal.applied(&address, entry);
-        recorded.and_then(|()| self.journal.past(past)).map_err(failed)?;
+        self.journal.applied(&address, entry).map_err(failed)?;
         self.verify(&applied)
     }
 

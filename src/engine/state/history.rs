@@ -19,7 +19,7 @@ pub struct PastRun {
     pub number: u64,
     /// Who did it, with which command.
     pub by: Holder,
-    /// What it did, in that order.
+    /// What it did, or may have done when it failed or was killed. Taking back what was not done changes nothing.
     #[serde(default)]
     pub steps: Vec<PastStep>,
 }
@@ -81,7 +81,7 @@ impl PastRun {
 /// How many runs a folder keeps.
 const KEPT: usize = 50;
 
-/// The runs that a folder remembers, each in a file of its own: a line for the run, and one for each step done.
+/// The runs that a folder remembers, each in a file of its own: a line for the run, and one for each step.
 pub(super) struct Runs(PathBuf);
 
 impl Runs {
@@ -132,7 +132,7 @@ impl Runs {
         Ok(numbers)
     }
 
-    /// A run. The last line of a killed one may be cut short: the step that it announced is not known to be done.
+    /// A run. The last line of a killed one may be cut short: the step that it announced was not begun.
     pub(super) fn read(&self, number: u64) -> io::Result<PastRun> {
         let text = fs::read_to_string(self.file(number))?;
         let mut lines = text.lines();
@@ -152,7 +152,7 @@ impl Runs {
     }
 }
 
-/// The steps of a run on their way to its file, which is made for the first of them: a run that did nothing is none.
+/// The steps of a run on their way to its file, which is made for the first of them: a run that began nothing is none.
 pub(super) struct Remembering {
     runs: Runs,
     run: PastRun,
@@ -169,7 +169,7 @@ impl Remembering {
         }
     }
 
-    /// Writes a step that was done.
+    /// Writes a step that is about to be carried out.
     pub(super) fn write(&mut self, step: &PastStep) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,

@@ -181,7 +181,7 @@ impl Journal {
         self.locked().server_time = time;
     }
 
-    /// Remembers a step that was done.
+    /// Remembers a step that is about to be carried out.
     pub fn past(&self, step: PastStep) -> io::Result<()> {
         match &mut self.locked().place {
             Place::File { history, .. } => history.write(&step),

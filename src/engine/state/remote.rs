@@ -31,8 +31,8 @@ struct Inner {
     /// How long the lock counts as ours without asking.
     patience: Duration,
     known: Mutex<Known>,
-    /// What was done in the run that goes on.
-    done: std::sync::Mutex<Vec<PastStep>>,
+    /// What was begun in the run that goes on.
+    begun: std::sync::Mutex<Vec<PastStep>>,
 }
 
 /// What is known of the state.
@@ -71,7 +71,7 @@ impl Remote {
             place: place.to_owned(),
             patience,
             known: Mutex::default(),
-            done: std::sync::Mutex::default(),
+            begun: std::sync::Mutex::default(),
         }))
     }
 
@@ -113,13 +113,13 @@ impl Remote {
         self.upload(&mut known, ledger, None).await
     }
 
-    /// Remembers a step that was done, to be saved with what is saved next.
+    /// Remembers a step that is about to be carried out, to be saved with what is saved next: it was announced already.
     pub(super) fn past(&self, step: PastStep) {
-        self.done().push(step);
+        self.begun().push(step);
     }
 
-    fn done(&self) -> MutexGuard<'_, Vec<PastStep>> {
-        self.0.done.lock().unwrap_or_else(PoisonError::into_inner)
+    fn begun(&self) -> MutexGuard<'_, Vec<PastStep>> {
+        self.0.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn pull(&self) -> Result<Document, StateError> {
@@ -248,7 +248,7 @@ impl Remote {
     pub(super) async fn release(&self) -> Result<(), StateError> {
         let mut known = self.0.known.lock().await;
         (known.run, known.before) = (None, None);
-        self.done().clear();
+        self.begun().clear();
         match known.lock.take() {
             Some(held) if held.lost.is_none() => {
                 // Everything is saved: if it is not ours any more, nothing was lost by that.
@@ -311,10 +311,10 @@ impl Remote {
     /// that is not known.
     async fn upload(&self, known: &mut Known, ledger: Ledger, key: Option<String>) -> Result<(), StateError> {
         let run = known.run.clone().map(|mut run| {
-            run.steps.splice(..0, self.done().iter().cloned());
+            run.steps.splice(..0, self.begun().iter().cloned());
             run
         });
-        // A run that did nothing is none.
+        // A run that began nothing is none.
         let run = run
             .filter(|run| !run.steps.is_empty())
             .or_else(|| known.before.clone());
