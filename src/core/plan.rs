@@ -356,7 +356,7 @@ pub struct Rules {
     pub among: fn(&Among) -> Impact,
     /// Why what is there under a path is not taken away or changed so that just this is left.
     pub leaves: fn(&Path, &[&Fields]) -> Option<&'static str>,
-    /// Whether a resource with these fields has to stand before anything else in its collection is touched.
+    /// Whether a resource with these fields has to stand before anything may be taken away from its collection.
     pub first: fn(&Fields) -> bool,
     /// Whether a change must wait for what lives in the resource.
     pub last: fn(&Change) -> bool,

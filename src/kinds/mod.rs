@@ -118,7 +118,7 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
         None
     }
 
-    /// Whether a resource with these fields has to stand before anything else in its collection is touched.
+    /// Whether a resource with these fields has to stand before anything may be taken away from its collection.
     fn first(_fields: &Fields) -> bool {
         false
     }

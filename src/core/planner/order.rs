@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Circle, Planner};
+use super::{Circle, Planner, parent};
 use crate::core::address::{Address, Key, Path};
 use crate::core::diff::Fields;
 use crate::core::graph;
@@ -79,7 +79,8 @@ impl Planner<'_> {
                     .for_each(|&other| after[other].push(n));
             }
             let first = first_by_collection.get(&(step.address.kind.as_str(), &step.address.key.path));
-            let first = first.filter(|first| !first.contains(&n)).into_iter().flatten();
+            let first = first.filter(|first| !first.contains(&n) && self.may_take(step));
+            let first = first.into_iter().flatten();
             after[n].extend(first.filter(|&&other| steps[other].address != step.address));
             if removes && step.address.key.name.is_some() {
                 // Nothing in a collection goes before what is to stay there stands.
@@ -90,7 +91,17 @@ impl Planner<'_> {
         after
     }
 
-    /// For each collection, the steps that come before all others in it.
+    /// Whether a step may take away what others in its collection are there to make up for: it touches what is there,
+    /// or what GitLab makes along with the parent.
+    fn may_take(&self, step: &Step) -> bool {
+        let parent = self
+            .rules(&step.address)
+            .and_then(|rules| parent(rules, &step.address));
+        let parent = parent.and_then(|parent| self.inputs.live.get(&parent));
+        step.action != Action::Create || !matches!(parent, Some(Live::Present(_)))
+    }
+
+    /// For each collection, the steps that come before those that may take something away from it.
     fn first_by_collection(&self) -> HashMap<(&str, &Path), Vec<usize>> {
         let mut first: HashMap<(&str, &Path), Vec<usize>> = HashMap::new();
         for (n, step) in self.plan.steps.iter().enumerate() {

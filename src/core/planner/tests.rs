@@ -821,10 +821,20 @@ fn what_is_needed_together_is_not_taken_away_one_by_one() {
     assert_eq!(blocked(&world), [""; 0]);
     let world = world.wants_absent("thing.a:y");
     assert_eq!(blocked(&world), ["thing.a:x", "thing.a:y"]);
-    assert_eq!(
-        blocked(&world.wants("thing.a:new", json!({"keeper": 2}))),
-        [""; 0]
-    );
+    let world = world
+        .wants("thing.a:new", json!({"keeper": 2}))
+        .wants("thing.a:other", json!({}));
+    assert_eq!(blocked(&world), [""; 0]);
+    // Who is to keep it stands before the others leave; what only comes along need not wait.
+    let plan = world.plan();
+    let number = |address: &str| {
+        plan.steps
+            .iter()
+            .position(|step| step.address == at(address))
+            .unwrap()
+    };
+    let waits = |address: &str| plan.steps[number(address)].after.contains(&number("thing.a:new"));
+    assert!(waits("thing.a:x") && waits("thing.a:y") && !waits("thing.a:other"));
 }
 
 #[test]
