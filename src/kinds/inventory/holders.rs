@@ -48,7 +48,7 @@ pub fn holders<'a>(what: &str, scope: &'a Scope, inventory: &'a Inventory) -> (V
                 (Some(why), _) => Live::Unreadable(why.clone()),
                 (None, None) => Live::Absent,
                 // A short list is no proof that its holder is gone, and it with that: the holder is asked for itself.
-                (None, Some(_)) => Live::Unreadable(format!("{what}.{path} was not listed: run it again")),
+                (None, Some(_)) => Live::Unreadable(format!("{what}.{path} was not listed: run it again, or `autogit ledger forget` it if that is gone")),
             };
             (key.clone(), live)
         }));
