@@ -106,6 +106,7 @@ impl Forge {
             rules: &kinds::rules(),
             prunes_owned: true,
             complete: &BTreeSet::new(),
+            spared: &BTreeSet::new(),
             partial: false,
             fingerprint: &|address, field, value: &Value| self.key.of(address, field, value),
         };

@@ -209,7 +209,7 @@ pub enum Mode {
 pub enum Policy {
     /// The collection is complete: anything else in it is removed, whatever `prune` says.
     Exact,
-    /// Nothing is removed, whatever `prune` says.
+    /// Nothing is removed for not being declared, whatever `prune` says: not even what AutoGit added itself.
     AtLeast,
 }
 

@@ -30,6 +30,8 @@ pub struct Inputs<'a> {
     pub prunes_owned: bool,
     /// The collections (kind, path of the parent) that are complete as declared: whatever else is in them goes.
     pub complete: &'a BTreeSet<(String, Path)>,
+    /// The collections of which nothing goes for not being declared, not even what AutoGit created.
+    pub spared: &'a BTreeSet<(String, Path)>,
     /// `wanted` is only a part of what is declared: nothing is pruned then.
     pub partial: bool,
     /// The keyed hash of a field's value.
@@ -423,16 +425,16 @@ impl<'a> Planner<'a> {
         {
             return Some((Action::Delete, Reason::LeftoverGuard));
         }
+        let collection = (address.kind.clone(), address.key.path.clone());
         // What leaves the file with its parent is left alone like its parent.
-        let may_go =
-            rules.prunable && found.kept.is_none() && (parent.is_none() || parent_declared.is_some());
-        let complete = || {
-            let collection = (address.kind.clone(), address.key.path.clone());
-            parent_declared.is_some() && self.inputs.complete.contains(&collection)
-        };
+        let may_go = rules.prunable
+            && found.kept.is_none()
+            && (parent.is_none() || parent_declared.is_some())
+            && !self.inputs.spared.contains(&collection);
+        let is_complete = parent_declared.is_some() && self.inputs.complete.contains(&collection);
         match ours {
             Some(_) if may_go && self.inputs.prunes_owned => Some((Action::Delete, Reason::Undeclared)),
-            _ if may_go && complete() => Some((Action::Delete, Reason::Extra)),
+            _ if may_go && is_complete => Some((Action::Delete, Reason::Extra)),
             _ => entry.map(|_| (Action::Release, Reason::LeftTheFile)),
         }
     }

@@ -63,7 +63,7 @@ pub struct Survey {
     problems: Vec<Problem>,
     partial: bool,
     prune: Prune,
-    complete: BTreeSet<(String, Path)>,
+    collections: Collections,
     /// What would be asked for if no rule was in report mode.
     would: Option<Asked>,
 }
@@ -72,7 +72,16 @@ pub struct Survey {
 struct Asked {
     wanted: BTreeMap<Address, Wanted>,
     problems: Vec<Problem>,
+    collections: Collections,
+}
+
+/// The collections of which something else is asked than what `prune` says.
+#[derive(Default)]
+struct Collections {
+    /// Complete as declared.
     complete: BTreeSet<(String, Path)>,
+    /// Nothing of them goes for not being declared.
+    spared: BTreeSet<(String, Path)>,
 }
 
 impl Asked {
@@ -91,7 +100,7 @@ impl Asked {
         Asked {
             wanted,
             problems,
-            complete: complete(config),
+            collections: Collections::of(config),
         }
     }
 }
@@ -127,7 +136,7 @@ impl Survey {
             problems: asked.problems,
             partial: chosen.is_some(),
             prune: config.prune,
-            complete: asked.complete,
+            collections: asked.collections,
             would,
         };
         let mut reach = survey.reach(config);
@@ -183,8 +192,8 @@ impl Survey {
                     .chain(self.ledger.in_doubt.keys())
                     .cloned(),
             );
-            reach.complete = self.complete.clone();
-            let would = self.would.iter().flat_map(|would| &would.complete);
+            reach.complete = self.collections.complete.clone();
+            let would = self.would.iter().flat_map(|would| &would.collections.complete);
             reach.complete.extend(would.cloned());
         }
         let moves = config
@@ -207,7 +216,7 @@ impl Survey {
     /// # Errors
     /// When resources need each other in a circle.
     pub fn plan(&self, key: &FingerprintKey) -> Result<Plan, Error> {
-        self.plan_of(&self.wanted, &self.complete, &self.problems, key)
+        self.plan_of(&self.wanted, &self.collections, &self.problems, key)
     }
 
     /// What the rules in report mode would change beyond `plan`.
@@ -223,14 +232,14 @@ impl Survey {
         let (Some(asked), Some(config)) = (&self.would, &desired.reported) else {
             return Ok(Vec::new());
         };
-        let would = self.plan_of(&asked.wanted, &asked.complete, &asked.problems, key)?;
+        let would = self.plan_of(&asked.wanted, &asked.collections, &asked.problems, key)?;
         Ok(reported::differences(plan, &would, config, &desired.reporting))
     }
 
     fn plan_of(
         &self,
         wanted: &BTreeMap<Address, Wanted>,
-        complete: &BTreeSet<(String, Path)>,
+        collections: &Collections,
         problems: &[Problem],
         key: &FingerprintKey,
     ) -> Result<Plan, Error> {
@@ -240,7 +249,8 @@ impl Survey {
             ledger: &self.ledger.resources,
             rules: &kinds::rules(),
             prunes_owned: self.prune != Prune::None,
-            complete,
+            complete: &collections.complete,
+            spared: &collections.spared,
             partial: self.partial,
             fingerprint: &|address, field, value| key.of(address, field, value),
         })?;
@@ -295,19 +305,23 @@ fn wanted(config: &Config, about: &About) -> (BTreeMap<Address, Wanted>, Vec<Pro
     (wanted.collect(), problems)
 }
 
-/// The collections that are complete as declared.
-fn complete(config: &Config) -> BTreeSet<(String, Path)> {
-    let mut complete: BTreeSet<_> = match config.prune {
-        Prune::All => config.collections.keys().cloned().collect(),
-        Prune::None | Prune::Owned => BTreeSet::new(),
-    };
-    for (collection, policy) in &config.policies {
-        match policy {
-            Policy::Exact => complete.insert(collection.clone()),
-            Policy::AtLeast => complete.remove(collection),
-        };
+impl Collections {
+    fn of(config: &Config) -> Self {
+        let mut collections = Collections::default();
+        if config.prune == Prune::All {
+            collections.complete = config.collections.keys().cloned().collect();
+        }
+        for (collection, policy) in &config.policies {
+            match policy {
+                Policy::Exact => collections.complete.insert(collection.clone()),
+                Policy::AtLeast => {
+                    collections.complete.remove(collection);
+                    collections.spared.insert(collection.clone())
+                }
+            };
+        }
+        collections
     }
-    complete
 }
 
 /// The path that something had before it, or what it lives in, moved.

@@ -13,7 +13,7 @@ pub fn trials() -> Vec<Trial> {
         who_is_unknown_is_told_with_the_line_before_anything_is_written,
         the_maker_of_a_group_gets_the_role_declared,
         an_exact_group_keeps_bots_the_acting_user_and_its_last_owner,
-        at_least_removes_nobody_who_was_there_before,
+        at_least_removes_nobody,
         the_acting_user_is_locked_out_only_when_allowed,
         members_of_a_group_end_where_it_says_and_not_below,
         no_broken_list_of_members_removes_anybody,
@@ -181,22 +181,31 @@ fn an_exact_group_keeps_bots_the_acting_user_and_its_last_owner() {
     assert!(members(&forge, MEMBERS).contains(&("alice".to_owned(), 50)));
 }
 
-fn at_least_removes_nobody_who_was_there_before() {
-    let forge = forge(&["alice", "bob"]);
+fn at_least_removes_nobody() {
+    let forge = forge(&["alice", "bob", "carol"]);
     forge.config("groups: {team: {members: {alice: owner}}}\n");
     forge.run(&["apply", "--yes"]).exits(0);
     let bob = forge.admin.get("users?username=bob")[0]["id"].as_u64().unwrap();
     forge.member("team", bob, 30);
     forge.config("prune: all\ngroups: {team: {members_policy: at_least, members: {alice: owner}}}\n");
     forge.expect_converged();
+    // Not even whom AutoGit added: they are let go.
+    forge.config("groups: {team: {members_policy: at_least, members: {alice: owner, carol: guest}}}\n");
+    forge.run(&["apply", "--yes", "--allow", "expose"]).exits(0);
+    forge.config("prune: all\ngroups: {team: {members_policy: at_least, members: {alice: owner}}}\n");
+    forge
+        .run(&["apply", "--yes"])
+        .exits(0)
+        .shows("released group_member.team:carol");
+    assert!(members(&forge, MEMBERS).contains(&("carol".to_owned(), 10)));
     forge.config("prune: all\ngroups: {team: {members: {alice: owner}}}\n");
     assert_eq!(
         steps(&forge, &[]),
-        [(
-            "group_member.team:bob".to_owned(),
+        ["bob", "carol"].map(|name| (
+            format!("group_member.team:{name}"),
             "delete".to_owned(),
             "extra".to_owned()
-        )]
+        ))
     );
 }
 

@@ -94,6 +94,7 @@ struct World {
     wanted: BTreeMap<Address, Wanted>,
     live: BTreeMap<Address, Live>,
     ledger: BTreeMap<Address, Entry>,
+    spared: BTreeSet<(String, Path)>,
     next_id: u64,
 }
 
@@ -187,6 +188,7 @@ impl World {
             rules: &[BOX, THING],
             prunes_owned,
             complete: &complete.collect(),
+            spared: &self.spared,
             partial: false,
             fingerprint: &print,
         })
@@ -374,6 +376,11 @@ fn prune_takes_only_what_is_ours_unless_the_collection_is_complete() {
     ];
     assert_eq!(removed(&all), expected.map(str::to_owned).into());
     assert!(removed(&world.plan_with(false, &[]).unwrap()).is_empty());
+    let mut spared = world;
+    spared.spared.insert(("thing".into(), "a".into()));
+    let plan = spared.plan();
+    assert!(removed(&plan).is_empty());
+    assert!(shown(&plan).contains(&"= thing.a:ours LeftTheFile ".to_owned()));
 }
 
 #[test]
@@ -609,6 +616,7 @@ fn a_circle_is_named_whole() {
         rules: &[LOOP],
         prunes_owned: true,
         complete: &BTreeSet::new(),
+        spared: &BTreeSet::new(),
         partial: false,
         fingerprint: &print,
     };
