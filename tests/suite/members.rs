@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         the_acting_user_is_locked_out_only_when_allowed,
         members_of_a_group_end_where_it_says_and_not_below,
         no_broken_list_of_members_removes_anybody,
+        a_list_of_members_that_is_not_whole_is_told_or_read_again,
         members_of_many_repos_are_read_together,
         more_than_a_page_of_members_is_read_whole,
         without_graphql_members_are_read_by_rest,
@@ -271,6 +272,28 @@ fn no_broken_list_of_members_removes_anybody() {
             assert_eq!(world(), before, "{rule}: {}", run.all());
         }
     }
+}
+
+fn a_list_of_members_that_is_not_whole_is_told_or_read_again() {
+    let forge = forge(&["alice"]);
+    forge.config("groups: {team: {members_policy: exact, members: {alice: owner}}}\n");
+    forge.run(&["apply", "--yes"]).exits(0);
+    let group = forge.admin.get("groups/team")["id"].as_u64().unwrap();
+    let members = forge.admin.get(MEMBERS);
+    let none = json!({"pageInfo": {"hasNextPage": false}, "nodes": null});
+    let none = json!({"id": format!("gid://gitlab/Group/{group}"), "groupMembers": none});
+    forge.arm(
+        json!({"path": "^/api/graphql$", "status": 200, "body": {"data": {"groups": {"nodes": [none]}}}}),
+    );
+    forge.expect_converged();
+    // One that comes twice moved between two pages, and another may be missing for it.
+    forge.arm(
+        json!({"methods": "read", "path": "/members$", "status": 200, "body": [members[0], members[0]]}),
+    );
+    let run = forge.run(&["apply", "--yes", "--allow", "lock-out"]).exits(1);
+    run.says("the list of members changed while it was read");
+    forge.disarm();
+    assert_eq!(forge.admin.get(MEMBERS), members);
 }
 
 /// So many repos with a member each.

@@ -46,14 +46,10 @@ pub async fn observe<H: HasMembers>(cx: &Reader, scope: &Scope) -> Result<Observ
 
 /// Says for each key of a group or repo who stands there, and who else does.
 fn settle(holder: &inventory::Holder, members: Members, world: &World, observed: &mut Observed) {
-    let members = match members {
-        Ok(members) => members,
+    let mut by_name = match members.and_then(by_name) {
+        Ok(by_name) => by_name,
         Err(why) => return observed.extend(holder.unreadable(&why)),
     };
-    let mut by_name: BTreeMap<String, Found> = members
-        .into_iter()
-        .map(|found| (found.username.to_lowercase(), found))
-        .collect();
     for &key in &holder.keys {
         let found = by_name.get(&key.name().to_lowercase());
         observed.insert(
@@ -66,6 +62,19 @@ fn settle(holder: &inventory::Holder, members: Members, world: &World, observed:
         let key = Key::within(holder.path.clone(), found.username.as_str());
         (key, present(holder, found, world))
     }));
+}
+
+/// Members by their names. One that came twice moved between two pages, and another may be missing for it.
+fn by_name(members: Vec<Found>) -> Result<BTreeMap<String, Found>, String> {
+    let count = members.len();
+    let names = members.into_iter();
+    let by_name: BTreeMap<_, _> = names
+        .map(|found| (found.username.to_lowercase(), found))
+        .collect();
+    match by_name.len() == count {
+        true => Ok(by_name),
+        false => Err("the list of members changed while it was read: run it again".into()),
+    }
 }
 
 fn present(holder: &inventory::Holder, found: &Found, world: &World) -> Live {
@@ -151,7 +160,8 @@ async fn read<H: HasMembers>(cx: &Reader, holders: &[inventory::Holder<'_>]) -> 
         let members = by_id
             .get(id.as_str())
             .filter(|members| members["pageInfo"]["hasNextPage"] == false);
-        let members: Option<Vec<_>> = members.and_then(|members| nodes(members).map(by_graphql).collect());
+        let listed = members.and_then(|members| members["nodes"].as_array());
+        let members: Option<Vec<_>> = listed.and_then(|listed| listed.iter().map(by_graphql).collect());
         match members {
             Some(members) => Ok(Ok(members)),
             // More than a page of them, or somebody whom GraphQL does not show.
