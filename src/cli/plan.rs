@@ -11,7 +11,7 @@ use super::output::{color, stdout_color};
 use super::{Exit, Global, Problem, findings};
 use crate::config::{Config, Edition, Listed, Loaded, Prune};
 use crate::core::{Address, Plan, Reported, Step};
-use crate::engine::{Planned, SavedPlan, Session, Survey, Targets};
+use crate::engine::{Planned, SavedPlan, Seen, Session, Survey, Targets};
 use crate::render::{self, Cost, Header, Role, Style, View};
 
 /// Show what `apply` would change; writes nothing
@@ -216,6 +216,7 @@ fn save(instance: &Instance, config: &Config, session: &Session, survey: &Survey
         sandbox: instance.sandbox,
         moved: survey.moved.clone(),
         recorded: SavedPlan::recorded(&plan, &survey.ledger),
+        seen: Seen::of(&plan, &survey.live, &session.key),
         plan,
     }
 }

@@ -20,7 +20,7 @@ pub use apply::{Applying, Failure, Interrupt, Progress, Report};
 pub use desired::{Desired, Inventory};
 pub use observe::{About, Reach};
 pub use revert::WayBack;
-pub use saved::{SavedPlan, Stale};
+pub use saved::{SavedPlan, Seen, Stale};
 pub use session::{Planned, Session};
 pub use survey::{Survey, Targets};
 

@@ -6,9 +6,10 @@ use std::path::{self, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::observe::Reach;
-use super::state::{self, Ledger, StateError};
+use super::secrets;
+use super::state::{self, FingerprintKey, Ledger, StateError};
 use crate::config::{GitlabState, SecretRef};
-use crate::core::{Action, Address, Entry, Live, Path, Plan, Step, diff};
+use crate::core::{Action, Address, Entry, Live, Path, Plan, Present, Step, diff};
 use crate::kinds;
 
 /// A plan in a file: ids, befores and references to secrets, never a secret.
@@ -31,8 +32,55 @@ pub struct SavedPlan {
     pub moved: BTreeMap<Path, Path>,
     /// What the ledger held of what the plan touches.
     pub recorded: BTreeMap<Address, Entry>,
+    /// The secrets that the plan replaces.
+    pub seen: Seen,
     /// The plan.
     pub plan: Plan,
+}
+
+/// Secrets that were there, by fingerprints that only their key makes again: enough to tell whether one moved.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Seen {
+    /// Which key made them.
+    key: String,
+    /// By resource and field.
+    prints: BTreeMap<Address, BTreeMap<String, String>>,
+}
+
+impl Seen {
+    /// The secrets that `plan` replaces and that could be read.
+    pub fn of(plan: &Plan, live: &BTreeMap<Address, Live>, key: &FingerprintKey) -> Self {
+        let replaces = |step: &&Step| step.changes.iter().any(|change| change.secret);
+        let seen = |step: &Step| match live.get(&step.address)? {
+            Live::Present(found) => Some((
+                step.address.clone(),
+                secrets::prints(key, &step.address, &found.secrets),
+            )),
+            _ => None,
+        };
+        Seen {
+            key: key.name(),
+            prints: plan.steps.iter().filter(replaces).filter_map(seen).collect(),
+        }
+    }
+
+    /// What moved of the secrets that a step replaces.
+    fn moved(&self, step: &Step, found: &Present, key: &FingerprintKey) -> Option<String> {
+        let before = self.prints.get(&step.address);
+        let now = secrets::prints(key, &step.address, &found.secrets);
+        let mut replaced = step.changes.iter().filter(|change| change.secret);
+        replaced.find_map(|change| {
+            let field = &change.field;
+            match (before.and_then(|prints| prints.get(field)), now.get(field)) {
+                (Some(_), Some(_)) if self.key != key.name() => Some(format!(
+                    "may have another `{field}` by now, which is told only by a state that the run which planned shares \
+                     (`autogit apply` without a saved plan makes one)"
+                )),
+                (before, now) if before == now => None,
+                _ => Some(format!("has another `{field}` now")),
+            }
+        })
+    }
 }
 
 /// Something that a saved plan touches moved since.
@@ -121,7 +169,12 @@ impl SavedPlan {
     ///
     /// # Errors
     /// Names the first thing that moved.
-    pub(super) fn check(&self, live: &BTreeMap<Address, Live>, ledger: &Ledger) -> Result<(), Stale> {
+    pub(super) fn check(
+        &self,
+        live: &BTreeMap<Address, Live>,
+        ledger: &Ledger,
+        key: &FingerprintKey,
+    ) -> Result<(), Stale> {
         for step in &self.plan.steps {
             let known = |entries: &BTreeMap<Address, Entry>| {
                 entries
@@ -129,7 +182,7 @@ impl SavedPlan {
                     .map(|entry| (entry.id.clone(), entry.origin))
             };
             let moved = match known(&self.recorded) == known(&ledger.resources) {
-                true => moved(step, live.get(&step.address)),
+                true => self.moved(step, live.get(&step.address), key),
                 false => Some("was managed or released by another run".into()),
             };
             if let Some(what) = moved {
@@ -141,22 +194,24 @@ impl SavedPlan {
         }
         Ok(())
     }
-}
 
-/// What moved under a step since it was planned.
-fn moved(step: &Step, live: Option<&Live>) -> Option<String> {
-    // The second part of something that the plan itself makes.
-    let is_made_here = step.id.is_none();
-    match live {
-        _ if step.action == Action::Release => None,
-        Some(Live::Absent) | None if is_made_here => None,
-        Some(Live::Absent) | None => Some("is not there any more".into()),
-        Some(Live::Unreadable(why)) => Some(format!("could not be read: {why}")),
-        Some(Live::Present(_)) if is_made_here => Some("is there now".into()),
-        Some(Live::Present(found)) if step.id.as_ref() != Some(&found.id) => {
-            Some("is another one now".into())
+    /// What moved under a step since it was planned.
+    fn moved(&self, step: &Step, live: Option<&Live>, key: &FingerprintKey) -> Option<String> {
+        // The second part of something that the plan itself makes.
+        let is_made_here = step.id.is_none();
+        match live {
+            _ if step.action == Action::Release => None,
+            Some(Live::Absent) | None if is_made_here => None,
+            Some(Live::Absent) | None => Some("is not there any more".into()),
+            Some(Live::Unreadable(why)) => Some(format!("could not be read: {why}")),
+            Some(Live::Present(_)) if is_made_here => Some("is there now".into()),
+            Some(Live::Present(found)) if step.id.as_ref() != Some(&found.id) => {
+                Some("is another one now".into())
+            }
+            Some(Live::Present(found)) => {
+                moved_field(step, &found.value).or_else(|| self.seen.moved(step, found, key))
+            }
         }
-        Some(Live::Present(found)) => moved_field(step, &found.value),
     }
 }
 

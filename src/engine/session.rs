@@ -95,7 +95,7 @@ impl Session {
         let mut live = reach.observe(&self.client.reader(), &self.about).await?;
         let touched: BTreeSet<&Address> = saved.plan.steps.iter().map(|step| &step.address).collect();
         claims::settle(&mut ledger, &mut live, &touched);
-        saved.check(&live, &ledger)?;
+        saved.check(&live, &ledger, &self.key)?;
         Ok((ledger, live))
     }
 

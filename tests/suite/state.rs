@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Forge, Running, files};
+use crate::variables::{self, GROUP, REPO, add, all, set};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials![
@@ -14,6 +15,8 @@ pub fn trials() -> Vec<Trial> {
         a_saved_plan_is_applied_as_reviewed,
         a_saved_plan_is_stale_when_what_it_touches_moved,
         a_saved_plan_is_not_stale_when_something_else_moved,
+        a_saved_plan_replaces_no_secret_that_it_did_not_see,
+        where_no_state_tells_no_secret_is_replaced,
         only_the_owner_can_read_what_is_kept,
         a_run_that_failed_for_good_still_owns_what_it_made,
         an_interrupt_finishes_what_is_in_flight,
@@ -119,6 +122,75 @@ fn a_saved_plan_is_stale_when_what_it_touches_moved() {
             .says(what);
         assert_eq!(forge.writes(), writes, "{what}: a stale plan wrote");
     }
+}
+
+fn a_saved_plan_replaces_no_secret_that_it_did_not_see() {
+    let forge = variables::forge("at-first");
+    let two = "K: {value: {file: one}}, H: {value: {file: one}, masked: true, hidden: true}";
+    forge.config(&variables::config(two, two, ""));
+    forge.run(&["apply", "--yes"]).exits(0);
+    set(&forge, "one", "rotated-value");
+    forge.run(&["plan", "--out", "plan.json"]).exits(0);
+    let saved = std::fs::read_to_string(forge.dir.path().join("plan.json")).unwrap();
+    assert!(
+        !saved.contains("at-first") && !saved.contains("rotated"),
+        "{saved}"
+    );
+    forge
+        .admin
+        .put(&format!("{REPO}/K"), json!({"value": "set-by-hand"}));
+    let writes = forge.writes();
+    let run = forge.run(&["apply", "plan.json"]).exits(1).says("stale");
+    run.says("repo_variable.team/api:K has another `value` now");
+    assert_eq!(forge.writes(), writes, "a stale plan wrote");
+    assert_eq!(all(&forge, REPO, "value"), [Value::Null, json!("set-by-hand")]);
+    // Made anew by hand, the hidden one has the same name, and a value that can be read.
+    forge
+        .admin
+        .put(&format!("{REPO}/K"), json!({"value": "at-first"}));
+    remove(&forge, &format!("{GROUP}/H"), 204);
+    add(&forge, GROUP, json!({"key": "H", "value": "at-first"}));
+    forge
+        .run(&["apply", "plan.json"])
+        .exits(1)
+        .says("group_variable.team:H has another `value` now");
+    remove(&forge, &format!("{GROUP}/H"), 204);
+    add(
+        &forge,
+        GROUP,
+        json!({"key": "H", "value": "at-first", "masked_and_hidden": true}),
+    );
+    forge.run(&["apply", "plan.json"]).exits(0);
+    assert_eq!(all(&forge, REPO, "value"), [Value::Null, json!("rotated-value")]);
+    forge.expect_converged();
+}
+
+/// The key of the fingerprints is kept with the state, and the plan that comes before the first state has another one.
+fn where_no_state_tells_no_secret_is_replaced() {
+    let forge = variables::forge("declared");
+    forge.config("groups: {team: {}}\nrepos: {team/api: {}}\n");
+    forge.run(&["apply", "--yes"]).exits(0);
+    forge.keep_state_in_gitlab("");
+    add(&forge, REPO, json!({"key": "K", "value": "set-by-hand"}));
+    let one = "K: {value: {file: one}}";
+    forge.config(&variables::config(one, one, ""));
+    forge.run(&["plan", "--out", "plan.json"]).exits(0);
+    forge
+        .run(&["apply", "plan.json"])
+        .exits(1)
+        .says("repo_variable.team/api:K may have another `value` by now")
+        .says("without a saved plan");
+    assert_eq!(all(&forge, REPO, "value"), ["set-by-hand"]);
+    // What replaces nothing needs no state to be told by.
+    forge.config(&variables::config("", one, ""));
+    forge.run(&["plan", "--out", "plan.json"]).exits(0);
+    forge.run(&["apply", "plan.json"]).exits(0);
+    assert_eq!(all(&forge, GROUP, "value"), ["declared"]);
+    // From then on there is a state.
+    forge.config(&variables::config(one, one, ""));
+    forge.run(&["plan", "--out", "plan.json"]).exits(0);
+    forge.run(&["apply", "plan.json"]).exits(0);
+    forge.expect_converged();
 }
 
 fn remove(forge: &Forge, path: &str, status: u16) {

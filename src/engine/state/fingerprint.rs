@@ -32,6 +32,11 @@ impl FingerprintKey {
         Ok(bytes)
     }
 
+    /// Tells this key from others, and nothing else of it.
+    pub fn name(&self) -> String {
+        hex(&hmac::sign(&self.0, b"name"))
+    }
+
     /// The fingerprint of one field's value: HMAC-SHA256, the first 16 bytes in hexadecimal.
     ///
     /// The address is part of it, so that equal values in two places do not show as equal.
@@ -41,11 +46,13 @@ impl FingerprintKey {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part.as_bytes());
         }
-        context.sign().as_ref()[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex(&context.sign())
     }
+}
+
+fn hex(tag: &hmac::Tag) -> String {
+    let bytes = tag.as_ref()[..16].iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
