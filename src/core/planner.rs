@@ -6,7 +6,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::address::{Address, Key, Path};
@@ -281,10 +281,11 @@ impl<'a> Planner<'a> {
             // What cannot be read back is taken to be as it was last applied.
             if there.as_ref().or(recorded(field)) != Some(asked) {
                 let mut change = Change::secret(field);
-                // What cannot be read back cannot be seen to have been somebody else's.
-                change.cause = match there {
-                    Some(_) => cause(recorded(field), asked),
-                    None => Cause::Config,
+                // What cannot be read back cannot be seen to have been somebody else's, and nobody loses what is empty.
+                let holds = |there: &SecretString| !there.expose_secret().is_empty();
+                change.cause = match found.secrets.get(field).is_some_and(holds) {
+                    true => cause(recorded(field), asked),
+                    false => Cause::Config,
                 };
                 kept.push(change);
             }

@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         without_secrets_nothing_is_compared_and_nothing_lost,
         prune_all_takes_what_is_not_declared_and_asks_first,
         a_scope_that_the_licence_lacks_leaves_nothing_behind,
+        a_scoped_variable_holds_nothing_until_its_scope_is_certain,
         another_scope_is_never_changed_by_mistake,
         keys_of_the_instance_that_differ_in_case_are_told_apart,
     ]
@@ -397,6 +398,44 @@ fn a_scope_that_the_licence_lacks_leaves_nothing_behind() {
         .says("removed at once")
         .says("Premium");
     assert_eq!(list(&forge, GROUP).len(), 0);
+}
+
+/// Not even in passing do all environments get what is for one.
+fn a_scoped_variable_holds_nothing_until_its_scope_is_certain() {
+    let cases = [
+        "value: {file: one}",
+        "value: {file: one}, masked: true",
+        "value: {file: one}, masked: true, hidden: true",
+    ];
+    for (fields, licensed) in cases
+        .into_iter()
+        .flat_map(|fields| [(fields, true), (fields, false)])
+    {
+        let forge = Forge::with(|options| options.edition = gitlab_sandbox::Edition::Ee);
+        set(&forge, "one", CANARY);
+        forge.config(&config("", "", ""));
+        forge.run(&["apply", "--yes"]).exits(0);
+        forge.config(&config("", &format!("\"K:production\": {{{fields}}}"), ""));
+        if !licensed {
+            let ignore = json!({"methods": "write", "path": "/groups/[^/]+/variables$", "ignore": ["environment_scope"]});
+            forge.arm(ignore);
+        }
+        let killed = forge.start_when(&["apply", "--yes"], |pid| {
+            forge.arm(json!({"methods": "write", "nth": 1, "kill": {"when": "after", "pid": pid}}));
+        });
+        assert_eq!(killed.wait().code, None, "{fields}: it was to be killed");
+        let found = list(&forge, GROUP);
+        assert_eq!(found.len(), 1, "{fields}: {found:?}");
+        assert_ne!(found[0]["value"], CANARY, "{fields}");
+        if licensed {
+            // Nobody's value is lost by it.
+            forge.run(&["apply", "--yes"]).exits(0);
+            forge.expect_converged();
+            let hidden = found[0]["hidden"] == true;
+            let value = if hidden { Value::Null } else { json!(CANARY) };
+            assert_eq!(all(&forge, GROUP, "value"), [value]);
+        }
+    }
 }
 
 /// Where GitLab finds no variable of the scope, it changes a group's variable of another one.

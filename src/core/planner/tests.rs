@@ -770,6 +770,11 @@ fn a_secret_that_can_be_read_back_is_compared_and_never_shown() {
     assert!(!format!("{plan:?}").contains("canary"));
     // What was never applied is somebody else's where it can be seen, and only then.
     assert_eq!(plan.steps[0].changes[0].cause, Cause::First);
+    assert_eq!(
+        live_is("").steps[0].changes[0].cause,
+        Cause::Config,
+        "nothing is lost"
+    );
     if let Some(Live::Present(found)) = world.live.get_mut(&at("box.a")) {
         found.secrets.clear();
     }

@@ -3,10 +3,13 @@
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::refuses;
+use super::{EVERYWHERE, refuses};
 use crate::core::{Action, Fields, Present};
 use crate::kinds::{Context, Error, Task};
 use crate::live::gitlab::{Kind as Fault, Writer, segment};
+
+/// What a hidden variable holds until it gets its value: something that GitLab can mask.
+const NOTHING_TO_HIDE: &str = "not-set-yet";
 
 /// Where one variable is.
 pub struct Place<'a> {
@@ -16,7 +19,8 @@ pub struct Place<'a> {
     pub key: &'a str,
     /// Its scope; `None` where there are none.
     pub scope: Option<&'a str>,
-    /// Whether GitLab changes a variable of another scope where it finds none of this one.
+    /// Whether GitLab changes a variable of another scope where it finds none of this one, and makes one of another scope
+    /// where the licence has none.
     pub may_mistake: bool,
 }
 
@@ -41,17 +45,41 @@ impl Place<'_> {
     async fn create(&self, writer: &Writer, task: &Task<'_>) -> Result<Fields, Error> {
         let mut body = task.step.value.clone();
         body.insert("key".into(), self.key.into());
-        body.insert("value".into(), value(task)?);
-        if body.remove("hidden") == Some(Value::Bool(true)) {
+        let is_hidden = body.remove("hidden") == Some(Value::Bool(true));
+        if is_hidden {
             body.insert("masked_and_hidden".into(), true.into());
         }
         if let Some(scope) = self.scope {
             body.insert("environment_scope".into(), scope.into());
         }
+        // Nothing of the value is given away before it is certain to which environments.
+        let mut later = Fields::from_iter([("value".to_owned(), value(task)?)]);
+        if !self.may_mistake || self.scope == Some(EVERYWHERE) {
+            body.append(&mut later);
+        } else if is_hidden {
+            body.insert("value".into(), NOTHING_TO_HIDE.into());
+        } else {
+            later.extend(body.remove_entry("masked"));
+            body.insert("value".into(), "".into());
+        }
         let made: Fields = writer.post(&self.list, Value::Object(body)).await?;
         match (made.get("environment_scope").and_then(Value::as_str), self.scope) {
             (Some(made), Some(asked)) if made != asked => Err(self.undo(writer, made, asked).await?),
-            _ => Ok(made),
+            _ if later.is_empty() => Ok(made),
+            _ => self.fill(writer, later).await,
+        }
+    }
+
+    /// Gives what was just made its value. What does not take it does not stay.
+    async fn fill(&self, writer: &Writer, mut body: Fields) -> Result<Fields, Error> {
+        let scope = self.scope.unwrap_or(EVERYWHERE);
+        body.insert("filter".into(), json!({"environment_scope": scope}));
+        match writer.put(&self.at(), Value::Object(body)).await {
+            Err(error) if error.kind() == Fault::Invalid => {
+                writer.delete(&self.at(), &filter(self.scope)).await?;
+                Err(error.into())
+            }
+            filled => Ok(filled?),
         }
     }
 
