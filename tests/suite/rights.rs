@@ -4,9 +4,11 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::support::{Forge, Run};
+use crate::variables::set;
 
 pub fn trials() -> Vec<Trial> {
     crate::trials![
+        what_only_reads_sends_nothing_but_reads,
         a_token_that_only_reads_names_the_missing_scope,
         a_stranger_sees_nothing_gone,
         a_developer_is_told_which_role_is_missing,
@@ -33,6 +35,81 @@ repos:
   team/sub/web: {}
   team/fresh: {}
 ";
+
+/// All that a plan can be about: each kind, each way of leaving, rules in both modes.
+const RICH: &str = "\
+prune: all
+rules:
+  all: {match: {path: \"**\"}, merge_method: ff}
+  later: {match: {path: \"**\"}, mode: report, description: Told only}
+groups: {team: {members_policy: exact, members: {rita: owner}, variables: {K: {value: {file: one}}}}, team/sub: {}}
+repos:
+  team/api: {description: Another, members: {rita: owner}, variables: {\"K:production\": {value: {file: one}}}, \
+    protected_branches: {dev: {push_access_level: maintainer}}}
+  team/sub/web: {absent: true}
+  team/fresh: {}
+variables: {K: {value: {file: one}}}
+";
+
+/// Whatever is different, wrong or in doubt: as the sandbox saw it, request by request.
+fn what_only_reads_sends_nothing_but_reads() {
+    let mut record = None;
+    let forge = Forge::with(|options| record = options.record.clone());
+    let record = record.expect("what is said to a sandbox is recorded");
+    set(&forge, "one", "some-value");
+    let (id, token) = forge.user("rita", &["read_api"]);
+    forge.keep_state_in_gitlab("");
+    forge.config(CONFIG);
+    forge.run(&["apply", "--yes"]).exits(0);
+    forge.member("team", id, 50);
+    forge.member("ops", id, 50);
+    let (stranger, _) = forge.user("sam", &["api"]);
+    forge.member("team", stranger, 30);
+    let variable = json!({"key": "K", "value": "set-by-hand"});
+    forge.admin.post("projects/team%2Fapi/variables", variable);
+    // A run that was killed leaves a lock and something in doubt.
+    let killed = forge.start_when(&["apply", "--yes"], |pid| {
+        forge.config(&CONFIG.replace("team/sub: {}}", "team/sub: {}, team/new: {}}"));
+        forge.arm(json!({"methods": "write", "path": "/groups$", "kill": {"when": "after", "pid": pid}}));
+    });
+    assert_eq!(killed.wait().code, None);
+    forge.config(RICH);
+    let said = || std::fs::read_to_string(&record).unwrap();
+    let before = said().lines().count();
+    let commands: [&[&str]; 12] = [
+        &["plan", "--out", "plan.json"],
+        &["plan", "--no-secrets"],
+        &["plan", "--target", "repo.team/api"],
+        &["plan", "--explain", "repo.team/api"],
+        &["export"],
+        &["export", "--factor", "--out", "exported"],
+        &["export", "--group", "team"],
+        &["doctor"],
+        &["doctor", "--format", "json"],
+        &["status"],
+        &["ledger", "list"],
+        &["state", "pull"],
+    ];
+    for who in [forge.token(), &token] {
+        for command in commands {
+            let run = forge.run_as(who, command);
+            assert!(matches!(run.code, Some(0 | 1)), "{command:?}: {}", run.all());
+            let _ = std::fs::remove_dir_all(forge.dir.path().join("exported"));
+        }
+        // A plan came about, whatever it could not say.
+        std::fs::remove_file(forge.dir.path().join("plan.json")).unwrap();
+    }
+    let said = said();
+    let mut kinds = [0, 0];
+    for line in said.lines().skip(before) {
+        let exchange: Value = serde_json::from_str(line).unwrap();
+        let document = exchange["request"]["query"].as_str().unwrap_or_default();
+        let is_query = exchange["path"] == "/api/graphql" && document.trim_start().starts_with("query");
+        assert!(exchange["method"] == "GET" || is_query, "{line}");
+        kinds[usize::from(is_query)] += 1;
+    }
+    assert!(kinds[0] > 50 && kinds[1] > 10, "{kinds:?}: little was asked");
+}
 
 /// The addresses of a plan's steps that could be done, with one of these actions.
 fn steps(run: &Run, actions: &[&str]) -> Vec<String> {
