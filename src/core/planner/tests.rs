@@ -866,7 +866,79 @@ fn a_complete_collection_keeps_what_is_kept_for_a_reason() {
     assert_eq!(plan.left_in_place, 1);
 }
 
+/// Worlds in which kinds have their say: what cannot be made or changed, what comes first, what must not be left alone,
+/// and what is never removed though the collection is complete.
+fn any_stubborn_world() -> impl Strategy<Value = World> {
+    let marks = prop::sample::subsequence(vec!["keeper", "kept", "unmakeable", "loose"], 0..3);
+    let one = (
+        prop::sample::select(vec!["thing.a:x", "thing.a:y", "thing.a/b:x", "thing.a/b:w"]),
+        marks.clone(),
+        marks,
+        0..4u8,
+        any::<(bool, bool, bool)>(),
+    );
+    (any_world(), prop::collection::vec(one, 0..6)).prop_map(|(mut world, all)| {
+        for (address, asked, there, want, (fixed, kept, known)) in all {
+            let marked = |marks: Vec<&str>, n: u8| {
+                let marks = marks.into_iter().map(|mark| (mark.to_owned(), json!(1)));
+                Value::Object(marks.chain([("n".to_owned(), json!(n))]).collect())
+            };
+            world = match want {
+                0 => world,
+                1 => world.wants_absent(address),
+                n => world.wants(address, marked(asked, n)),
+            };
+            for outer in ["box.a", "box.a/b"] {
+                world.wanted.entry(at(outer)).or_default();
+            }
+            if known {
+                world = world.has(address, "id 1", marked(there, 0));
+                if let Some(Live::Present(found)) = world.live.get_mut(&at(address)) {
+                    found.value.insert("fixed".into(), fixed.into());
+                    found.kept = kept.then(|| "it is a bot".to_owned());
+                }
+            }
+        }
+        world
+    })
+}
+
 proptest! {
+    /// What is left then is what was blocked or refused before, and nothing that is done gets any further.
+    #[test]
+    fn what_cannot_be_done_is_all_that_is_left(mut world in any_stubborn_world()) {
+        let plan_of = |world: &World| world.plan_with(true, &[("thing", "a"), ("thing", "a/b")]).expect("no circle");
+        let plan = plan_of(&world);
+        let kept = |world: &World| -> Vec<Address> {
+            let kept = world.live.iter().filter(|(address, live)| {
+                matches!(live, Live::Present(found) if found.kept.is_some())
+                    && world.wanted.get(address).is_none_or(|wanted| !wanted.absent)
+            });
+            kept.map(|(address, _)| address.clone()).collect()
+        };
+        let stays = kept(&world);
+        world.carry_out(&plan);
+        prop_assert_eq!(kept(&world), stays);
+        let again = plan_of(&world);
+        prop_assert!(again.steps.iter().all(|step| step.blocked.is_some()), "{:?}", again.steps);
+        prop_assert_eq!(&again.problems, &plan.problems);
+        let blocked = plan.steps.iter().filter(|step| step.blocked.is_some()).map(|step| &step.address);
+        prop_assert_eq!(blocked.collect::<BTreeSet<_>>(), again.steps.iter().map(|step| &step.address).collect());
+    }
+
+    /// Before what stands first, nothing in its collection is touched.
+    #[test]
+    fn what_comes_first_does(world in any_stubborn_world()) {
+        let plan = world.plan_with(true, &[("thing", "a"), ("thing", "a/b")]).expect("no circle");
+        let collection = |step: &Step| (step.address.kind.clone(), step.address.key.path.clone());
+        let makes = |step: &Step| step.action != Action::Delete && step.action != Action::Release;
+        let is_first = |step: &Step| makes(step) && (rules(&step.address).first)(&step.value);
+        for (number, step) in plan.steps.iter().enumerate().filter(|(_, step)| !is_first(step)) {
+            let mut later = plan.steps[number..].iter();
+            prop_assert!(!later.any(|other| is_first(other) && collection(other) == collection(step)), "{:?}", shown(&plan));
+        }
+    }
+
     #[test]
     fn carrying_out_a_plan_leaves_nothing_to_plan(mut world in any_world()) {
         let plan = world.plan();
