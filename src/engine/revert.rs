@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::state::{PastRun, PastStep};
 use super::{Error, Planned, Session, Survey, Targets};
 use crate::config::{Config, Declaration, Position, Prune};
-use crate::core::{Action, Address, Change, Fields, Key, Live, Path, Plan, Reason, Step, diff};
+use crate::core::{
+    Action, Address, Change, Fields, Key, Live, Ownership, Path, Plan, Problem, Reason, Step, diff,
+};
 use crate::kinds;
 
 /// The way back from a run.
@@ -214,6 +216,25 @@ impl Session {
         let Planned { survey, mut plan, .. } = self.plan(&desired, &everything, false).await?;
         leave_out(&mut plan, Step::takes_over_only);
         let managed = &survey.ledger.resources;
+        let is_ours = |step: &Step| {
+            managed.get(&step.address).is_some_and(|entry| {
+                entry.origin == Ownership::Created && Some(&entry.id) == step.id.as_ref()
+            })
+        };
+        let foreign = |step: &Step| step.action == Action::Delete && !is_ours(step);
+        let problems = plan
+            .steps
+            .iter()
+            .filter(|step| foreign(step))
+            .map(|step| Problem {
+                address: step.address.clone(),
+                field: None,
+                message:
+                    "it is not known to be what the run made, and stays: remove it by hand if it is to go"
+                        .into(),
+            });
+        plan.problems.extend(problems.collect::<Vec<_>>());
+        leave_out(&mut plan, foreign);
         let found = plan.steps.iter().filter(|step| step.action == Action::Adopt);
         let found = found.map(|step| &step.address);
         let let_go: BTreeSet<&Address> = found
@@ -263,7 +284,7 @@ fn is_around(step: &Step, address: &Address) -> bool {
 }
 
 /// Takes steps out of a plan that nothing else waits for in earnest.
-fn leave_out(plan: &mut Plan, which: fn(&Step) -> bool) {
+fn leave_out(plan: &mut Plan, which: impl Fn(&Step) -> bool) {
     let mut numbers = BTreeMap::new();
     let steps = std::mem::take(&mut plan.steps);
     for (number, mut step) in steps.into_iter().enumerate() {

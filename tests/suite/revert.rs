@@ -13,6 +13,7 @@ pub fn trials() -> Vec<Trial> {
         what_a_run_changed_comes_back,
         with_the_state_in_gitlab_it_does_too,
         what_a_run_made_goes_only_when_that_is_allowed,
+        what_took_the_place_of_what_a_run_made_stays,
         what_a_run_took_over_is_let_go,
         a_deleted_repo_is_made_again_without_its_content,
         what_moved_is_moved_back,
@@ -156,6 +157,31 @@ fn what_a_run_made_goes_only_when_that_is_allowed() {
     assert!(forge.admin.has("groups/team"));
     forge.config("groups: {team: {}}\n");
     forge.expect_converged();
+}
+
+fn what_took_the_place_of_what_a_run_made_stays() {
+    let forge = forge(false);
+    apply(&forge, "groups: {team: {}}\nrepos: {}\n");
+    apply(
+        &forge,
+        "groups: {team: {}}\nrepos: {team/api: {}, team/web: {}}\n",
+    );
+    let group = forge.admin.get("groups/team")["id"].clone();
+    let api = "projects/team%2Fapi";
+    forge.admin.send(Method::DELETE, api, None).expect(202);
+    let theirs = json!({"path": "api", "namespace_id": group, "description": "By hand"});
+    forge.admin.post("projects", theirs);
+    let list = forge.run(&["revert", "--list", "--format", "json"]).exits(0);
+    let run = list.json()["runs"][0]["number"].to_string();
+    let all = ["revert", &run, "--yes", "--allow", ALL];
+    for adopted in [false, true] {
+        if adopted {
+            apply(&forge, "groups: {team: {}}\nrepos: {team/api: {}}\n");
+        }
+        forge.run(&all).exits(1).says("repo.team/api").says("and stays");
+        assert_eq!(forge.admin.get(api)["description"], "By hand");
+        assert!(!forge.admin.has("projects/team%2Fweb"));
+    }
 }
 
 fn what_a_run_took_over_is_let_go() {
