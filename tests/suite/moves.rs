@@ -5,10 +5,12 @@ use serde_json::json;
 
 use crate::lifecycle::steps;
 use crate::support::Forge;
+use crate::variables::set;
 
 pub fn trials() -> Vec<Trial> {
     crate::trials![
         a_group_moves_with_all_that_is_in_it,
+        members_and_variables_move_along,
         a_repo_is_renamed_and_transferred_in_one_go,
         both_paths_existing_is_an_error,
         a_path_that_only_redirects_is_free,
@@ -50,6 +52,49 @@ fn a_group_moves_with_all_that_is_in_it() {
     forge.run(&["apply", "--yes", "--allow", "expose"]).exits(0);
     forge.expect_converged();
     assert_eq!(forge.admin.get("projects/crew%2Finner%2Fapi")["id"], id);
+}
+
+fn members_and_variables_move_along() {
+    let forge = Forge::new();
+    forge.user("alice", &["api"]);
+    set(&forge, "one", "some-value");
+    let within = "members: {alice: owner}, variables: {K: {value: {file: one}}, \"K:production\": {value: {file: one}}}";
+    let exact = format!("members_policy: exact, {within}");
+    forge.config(&format!(
+        "prune: all\ngroups: {{team: {{{exact}}}, team/sub: {{{exact}}}}}\nrepos: {{team/sub/api: {{{exact}}}, team/web: {{{exact}}}}}\n"
+    ));
+    forge.run(&["apply", "--yes"]).exits(0);
+    let before = forge.ledger().len();
+    // Spelt in another case, a user is the same user.
+    let exact = exact.replace("alice", "Alice");
+    forge.config(&format!(
+        "prune: all\ngroups: {{club: {{moved_from: team, {exact}}}, club/sub: {{{exact}}}}}\n\
+         repos: {{club/sub/api: {{{exact}}}, club/site: {{moved_from: team/web, {exact}}}}}\n"
+    ));
+    let moved = |address: &str| {
+        let reason = "config_changed".to_owned();
+        (address.to_owned(), "update".to_owned(), reason)
+    };
+    assert_eq!(steps(&forge, &[]), [moved("group.club"), moved("repo.club/site")]);
+    forge.run(&["apply", "--yes"]).exits(0);
+    forge.expect_converged();
+    let ledger = forge.ledger();
+    assert_eq!(ledger.len(), before, "{ledger:?}");
+    assert!(
+        ledger
+            .iter()
+            .all(|(address, origin)| origin == "created" && address.contains("club")),
+        "{ledger:?}"
+    );
+    for at in [
+        "groups/club",
+        "groups/club%2Fsub",
+        "projects/club%2Fsub%2Fapi",
+        "projects/club%2Fsite",
+    ] {
+        let list = forge.admin.get(&format!("{at}/variables"));
+        assert_eq!(list.as_array().unwrap().len(), 2, "{at}");
+    }
 }
 
 fn a_repo_is_renamed_and_transferred_in_one_go() {

@@ -414,4 +414,19 @@ fn a_config_shows_no_file_of_the_runner() {
         );
         project.edit(&format!("include: [\"{include}\"]\n"), "");
     }
+    for shown in [
+        "gitlab:\n  ca_file: /proc/self/environ",
+        "gitlab:\n  ca_file: /etc/passwd",
+    ] {
+        project.edit("gitlab:", shown);
+        let Job { run, .. } = project.review();
+        assert!(
+            !run.all().contains(&project.reads)
+                && !run.all().contains("PATH=")
+                && !run.all().contains("root:"),
+            "{}",
+            run.all()
+        );
+        project.edit(shown, "gitlab:");
+    }
 }
