@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::diagnostic::{Diagnostic, Report, Severity};
-use super::grammar::{Additional, Grammar, Limits, Term, TermId, Type};
+use super::grammar::{Additional, Grammar, Limits, Property, Term, TermId, Type};
 use super::parse::mask_unless_reference;
 use super::suggest;
 use super::tree::{Data, Entry, Node, Span};
@@ -256,12 +256,21 @@ impl Checker<'_> {
             self.problem(entry.key_span, "", planned(key));
             return;
         }
-        // A misspelt `token` holds one all the same.
+        // A misspelt `token` holds one all the same, and so may a key that is like none beside one.
         let meant = suggest::nearest(key, term.names()).and_then(|name| term.properties.get(name));
-        if meant.is_some_and(|property| self.grammar.get(property.term).is_secret) {
+        let is_secret = match meant {
+            Some(property) => self.grammar.get(property.term).is_secret,
+            None => self.secret_field(term).is_some(),
+        };
+        if is_secret {
             mask_unless_reference(&entry.value, self.report);
         }
-        let (label, problem) = unknown_key(key, &term.names());
+        let (label, mut problem) = unknown_key(key, &term.names());
+        if let (Some(field), "env" | "file" | "exec") = (self.secret_field(term), key) {
+            problem = problem.help(format!(
+                "a reference stands in `{field}`: write `{{{field}: {{{key}: …}}}}`"
+            ));
+        }
         self.problem(entry.key_span, label, problem);
     }
 
@@ -291,7 +300,27 @@ impl Checker<'_> {
         );
     }
 
+    /// The field of such a map that holds a secret.
+    fn secret_field<'t>(&self, term: &'t Term) -> Option<&'t String> {
+        let secret = |property: &Property| self.grammar.get(property.term).is_secret;
+        let secrets = term.properties.iter().filter(|(_, property)| secret(property));
+        secrets.map(|(name, _)| name).min()
+    }
+
+    /// Whether a secret stands right in such a map, or in each map that it holds.
+    fn holds_secret(&self, term: &Term) -> bool {
+        let each_does = match term.additional {
+            Additional::Each(each) => self.secret_field(self.grammar.get(each)).is_some(),
+            Additional::Anything | Additional::Nothing => false,
+        };
+        each_does || self.secret_field(term).is_some()
+    }
+
     fn wrong_type(&mut self, expected: &[Type], term: &Term, node: &Node) {
+        // Whoever forgot that it takes a map, or a reference, wrote the secret itself.
+        if self.holds_secret(term) {
+            mask_unless_reference(node, self.report);
+        }
         let mut words: Vec<_> = expected
             .iter()
             .filter(|expected| **expected != Type::Null)
@@ -316,6 +345,9 @@ impl Checker<'_> {
                 problem = problem.help("write the number without quotes")
             }
             Data::Text(_) if wants(Type::Array) => problem = problem.help(format!("write `[{shown}]`")),
+            Data::Bool(_) | Data::Number(_) | Data::Text(_) if let Some(field) = self.secret_field(term) => {
+                problem = problem.help(format!("write `{{{field}: {{env: NAME}}}}`"))
+            }
             Data::Bool(_) | Data::Number(_) if wants(Type::String) && term.allowed.is_empty() => {
                 problem = problem.help(format!("write it in quotes: `\"{shown}\"`"))
             }

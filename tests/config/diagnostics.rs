@@ -114,6 +114,7 @@ fn gitlab() {
                 "autogit: 1\ngitlab: {url: \"https://git.example.org/?private_token=canary-2\"}\n",
             ),
             ("gitlab_edition", "autogit: 1\ngitlab: {edition: ultimate}\n"),
+            ("gitlab_token_for_a_map", "autogit: 1\ngitlab: canary-17\n"),
             (
                 "gitlab_token_literal",
                 "autogit: 1\ngitlab:\n  token: canary-3   # see the wiki\n",
@@ -214,6 +215,18 @@ fn values() {
             (
                 "value_secret_in_kind",
                 "autogit: 1\nrepos: {a/b: {mirror: {host: h, password: canary-11}}}\n",
+            ),
+            (
+                "value_secret_for_a_map",
+                "autogit: 1\nrepos: {a/b: {mirror: canary-15}}\n",
+            ),
+            (
+                "value_secret_by_another_name",
+                "autogit: 1\nrepos: {a/b: {mirror: {host: h, credentials: canary-16}}}\n",
+            ),
+            (
+                "value_secret_bare_reference",
+                "autogit: 1\nrepos: {a/b: {mirror: {host: h, env: PASSWORD}}}\n",
             ),
             (
                 "value_enterprise",
