@@ -10,7 +10,7 @@ use super::check::{Extent, check};
 use super::diagnostic::{Diagnostic, Report};
 use super::grammar::{Additional, Grammar, TermId};
 use super::schema::schema;
-use super::shape::Shape;
+use super::shape::{FieldProblem, Shape};
 use super::tree::{Data, Entry, Node, Span};
 use super::write;
 
@@ -55,7 +55,7 @@ impl Judge {
             let Some(value) = self.writable(term, value) else {
                 continue;
             };
-            match self.field(shape, key, field, &value) {
+            match self.field(shape, field, &value) {
                 Ok(enterprise) => {
                     declarable.enterprise.extend(enterprise.then(|| field.clone()));
                     declarable.fields.insert(field.clone(), value);
@@ -63,22 +63,11 @@ impl Judge {
                 Err(why) => declarable.refused.push((field.clone(), why)),
             }
         }
-        loop {
-            match (shape.decode)(key, declarable.fields.clone()) {
-                Ok(_) => break,
-                Err(problems) => {
-                    let before = declarable.fields.len();
-                    for problem in &problems {
-                        let field = problem.field.split('.').next().unwrap_or_default();
-                        if declarable.fields.remove(field).is_some() {
-                            let refused = (field.to_owned(), problem.message.clone());
-                            declarable.refused.push(refused);
-                        }
-                    }
-                    if declarable.fields.len() == before {
-                        let messages = problems.into_iter().map(|problem| problem.message);
-                        return Err(messages.collect::<Vec<_>>().join("; "));
-                    }
+        while let Some(refused) = refused(shape, key, &declarable.fields)? {
+            for (field, why) in refused {
+                if declarable.fields.remove(&field).is_some() {
+                    declarable.enterprise.retain(|enterprise| *enterprise != field);
+                    declarable.refused.push((field, why));
                 }
             }
         }
@@ -87,27 +76,13 @@ impl Judge {
         Ok(declarable)
     }
 
-    /// Whether only Enterprise Edition knows a field that can be declared with this value.
-    fn field(&self, shape: &Shape, key: &Key, field: &str, value: &Value) -> Result<bool, String> {
-        let alone = Map::from_iter([(field.to_owned(), value.clone())]);
+    /// Whether only Enterprise Edition knows a field that can be written with this value.
+    fn field(&self, shape: &Shape, field: &str, value: &Value) -> Result<bool, String> {
+        let alone = Value::Object(Map::from_iter([(field.to_owned(), value.clone())]));
         let shown = write::flow(value);
         let mut span = Span::point(0, 1, 1);
         span.end_column = shown.chars().count() as u32 + 1;
-        let enterprise = self.check(
-            shape,
-            &node(&Value::Object(alone.clone()), span),
-            Extent::Part,
-            &shown,
-        )?;
-        match (shape.decode)(key, alone) {
-            Ok(decoded) if decoded.get(field) == Some(value) => Ok(enterprise),
-            Ok(_) => Err("it would not read back as GitLab shows it".into()),
-            Err(problems) => Err(problems
-                .into_iter()
-                .map(|problem| problem.message)
-                .collect::<Vec<_>>()
-                .join("; ")),
-        }
+        self.check(shape, &node(&alone, span), Extent::Part, &shown)
     }
 
     /// The part of a value that can be written: a null in a map says nothing, and what has no name in the language nothing either.
@@ -153,6 +128,45 @@ impl Judge {
             false => Err(why(report.finish().1)),
         }
     }
+}
+
+/// Which of `fields` the kind refuses beside the others, and why; none where it takes them all. They are judged together, as
+/// some hold only beside another: GitLab hides only what it masks.
+fn refused(
+    shape: &Shape,
+    key: &Key,
+    fields: &Map<String, Value>,
+) -> Result<Option<Vec<(String, String)>>, String> {
+    let refused: Vec<_> = match (shape.decode)(key, fields.clone()) {
+        Ok(decoded) => {
+            let changed = fields
+                .iter()
+                .filter(|(field, value)| decoded.get(*field) != Some(value));
+            let why = "it would not read back as GitLab shows it";
+            changed
+                .map(|(field, _)| (field.clone(), why.to_owned()))
+                .collect()
+        }
+        Err(problems) => {
+            let messages = problems
+                .iter()
+                .map(|problem| problem.message.as_str())
+                .collect::<Vec<_>>()
+                .join("; ");
+            let of = |problem: FieldProblem| {
+                let field = problem.field.split('.').next().unwrap_or_default();
+                fields
+                    .contains_key(field)
+                    .then(|| (field.to_owned(), problem.message.clone()))
+            };
+            let named: Vec<_> = problems.into_iter().filter_map(of).collect();
+            if named.is_empty() {
+                return Err(messages);
+            }
+            named
+        }
+    };
+    Ok((!refused.is_empty()).then_some(refused))
 }
 
 /// A value as if it were all written at `span`.
@@ -222,6 +236,17 @@ mod tests {
                 .unwrap_err()
                 .contains("too short")
         );
+    }
+
+    #[test]
+    fn what_holds_only_beside_another_is_judged_beside_it() {
+        let key = || Key::within("a/b", "TOKEN");
+        let hidden = json!({"hidden": true, "masked": true, "raw": false});
+        let judged = judge("repo_variable", key(), hidden.clone()).unwrap();
+        assert_eq!(Value::Object(judged.fields), hidden);
+        let judged = judge("repo_variable", key(), json!({"hidden": true, "raw": false})).unwrap();
+        assert_eq!(Value::Object(judged.fields), json!({"raw": false}));
+        assert_eq!(judged.refused[0].0, "hidden");
     }
 
     #[test]
