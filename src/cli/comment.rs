@@ -7,7 +7,7 @@ use anstream::println;
 use serde::Deserialize;
 use url::Url;
 
-use super::connect::load;
+use super::connect::{instance_url, load};
 use super::{Exit, Global, Problem};
 use crate::config::SecretRef;
 use crate::live::gitlab::{Client, Error, Note, Notes, Settings};
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The GitLab that the merge request is on
-    #[arg(long, value_name = "URL", env = "CI_SERVER_URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "CI_SERVER_URL", hide_env_values = true, value_parser = instance_url)]
     url: Option<Url>,
     /// The project's id or path; by default that of the pipeline's merge request
     #[arg(long, value_name = "PROJECT")]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use url::Url;
 
 use super::output::color;
 use super::{Global, Problem, findings, interrupt};
@@ -14,6 +15,7 @@ use crate::kinds;
 use crate::live::gitlab::{Client, Settings, TerraformState};
 use crate::live::sandbox::Sandbox;
 use crate::live::secrets::{Secrets, check_url};
+use crate::render::count;
 
 /// Which instance a command talks to, and how.
 #[derive(clap::Args)]
@@ -48,7 +50,7 @@ impl Connected {
 /// An instance that a command only reads, without state or lock.
 pub struct Visited {
     /// The instance's URL.
-    pub url: url::Url,
+    pub url: Url,
     /// The way to it.
     pub client: Client,
     /// Which GitLab it is, and who is asking.
@@ -60,7 +62,7 @@ pub struct Visited {
 #[derive(Clone, Copy)]
 pub struct Endpoint<'a> {
     /// Its URL.
-    pub url: Option<&'a url::Url>,
+    pub url: Option<&'a Url>,
     /// Reference to the token.
     pub token: Option<&'a SecretRef>,
     /// A certificate authority of its own.
@@ -206,7 +208,7 @@ impl<'a> Access<'a> {
         Ok(Store::Remote(remote))
     }
 
-    fn url(&self) -> Result<&url::Url, Problem> {
+    fn url(&self) -> Result<&Url, Problem> {
         let missing = || self.missing("url", "https://git.example.org");
         self.endpoint.url.ok_or_else(missing)
     }
@@ -338,13 +340,16 @@ pub async fn desired(
     Ok((desired, settled.sources))
 }
 
+/// An instance's URL, as an argument gives it.
+pub fn instance_url(text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|error| format!("{error}: write it with its scheme: `https://git.example.org`"))
+}
+
 /// Why a config cannot be used.
 fn unusable(global: &Global, diagnostics: &[Diagnostic]) -> Problem {
     let errors = diagnostics.iter();
-    let errors = match errors.filter(|found| found.severity == Severity::Error).count() {
-        1 => "one error".into(),
-        errors => format!("{errors} errors"),
-    };
+    let errors = errors.filter(|found| found.severity == Severity::Error).count();
+    let errors = count(errors as u64, "error");
     Problem::new(format!("failed to load {}: {errors}", global.config.display()))
 }
 

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 use url::Url;
 
-use super::connect::{Access, Endpoint, folder};
+use super::connect::{Access, Endpoint, folder, instance_url};
 use super::output::color;
 use super::validate::Format;
 use super::{Exit, Global, Problem, findings};
@@ -17,6 +17,7 @@ use crate::engine::doctor::{self, Answer, Check, Diagnosis, Right, State};
 use crate::kinds;
 use crate::live::gitlab::{Retries, Settings};
 use crate::live::secrets::Secrets;
+use crate::render::count;
 
 /// Examine GitLab, the token, and the config if there is one; writes nothing
 ///
@@ -33,7 +34,7 @@ Examples:
 Exit codes: 0 nothing failed; 1 something did.")]
 pub struct Args {
     /// The instance to examine, instead of the config's
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = instance_url)]
     url: Option<Url>,
     /// With --url: the environment variable that holds the token
     #[arg(long, value_name = "NAME", default_value = "AUTOGIT_TOKEN", requires = "url")]
@@ -95,8 +96,11 @@ async fn from_config(global: &Global, diagnosis: &mut Diagnosis) -> Option<Url> 
     let file = global.config.display();
     let Some(config) = loaded.config else {
         let errors = loaded.diagnostics.iter();
-        let errors = errors.filter(|found| found.severity == Severity::Error).count();
-        let check = Check::failed("config", format!("{file} cannot be loaded: {errors} to correct"));
+        let errors = errors.filter(|found| found.severity == Severity::Error).count() as u64;
+        let check = Check::failed(
+            "config",
+            format!("{file} cannot be loaded: {}", count(errors, "error")),
+        );
         diagnosis.checks.push(check.help(
             "`autogit validate` shows what is wrong; without a config, say --url URL --token-env NAME",
         ));
@@ -105,7 +109,7 @@ async fn from_config(global: &Global, diagnosis: &mut Diagnosis) -> Option<Url> 
     let resources = config.declarations.len();
     diagnosis.checks.push(Check::ok(
         "config",
-        format!("{file} declares {resources} resources"),
+        format!("{file} declares {}", count(resources as u64, "resource")),
     ));
     let state = match (&config.state, &config.gitlab.url) {
         (Some(state), _) => match Access::new(global, (&config).into(), false, false)

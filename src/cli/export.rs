@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anstream::{eprintln, print};
 use serde_json::Value;
 
-use super::connect::{Endpoint, Instance, folder, load};
+use super::connect::{Endpoint, Instance, folder, instance_url, load};
 use super::{Exit, Global, Problem};
 use crate::config::{Block, Config, Node, SecretRef};
 use crate::export::{self, Forge, Layout, Origin};
 use crate::kinds::Extent;
+use crate::render::count;
 
 /// Write a config that declares what a GitLab holds; reads only
 ///
@@ -25,7 +26,7 @@ pub struct Args {
     #[command(flatten)]
     instance: Instance,
     /// The GitLab to read, instead of the config's
-    #[arg(long, value_name = "URL", conflicts_with = "sandbox")]
+    #[arg(long, value_name = "URL", conflicts_with = "sandbox", value_parser = instance_url)]
     url: Option<url::Url>,
     /// With --url: the environment variable that holds the token
     #[arg(long, value_name = "NAME", default_value = "AUTOGIT_TOKEN", requires = "url")]
@@ -89,14 +90,11 @@ impl Args {
             Some(out) => {
                 export::save(&files, out)?;
                 let main = out.join(export::MAIN);
-                let count = match files.len() {
-                    1 => "one file".to_owned(),
-                    count => format!("{count} files"),
-                };
                 eprintln!(
-                    "Wrote {}: {} resources in {count}.",
+                    "Wrote {}: {} in {}.",
                     main.display(),
-                    forge.resources.len()
+                    count(forge.resources.len() as u64, "resource"),
+                    count(files.len() as u64, "file")
                 );
                 eprintln!(
                     "Look through it, then see that it changes nothing: autogit plan --config {}",

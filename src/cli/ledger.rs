@@ -7,6 +7,7 @@ use super::validate::Format;
 use super::{Exit, Global, Problem, connect};
 use crate::core::{Address, Ownership};
 use crate::engine::state::Store;
+use crate::render::count;
 
 /// Show what AutoGit manages, or make it forget
 #[derive(clap::Args)]
@@ -73,8 +74,8 @@ async fn list(store: &Store, format: Format) -> Result<Exit, Problem> {
         println!("{origin}  {address}  (id {})", entry.id);
     }
     println!(
-        "{} resources managed on {}",
-        ledger.resources.len(),
+        "{} managed on {}",
+        count(ledger.resources.len() as u64, "resource"),
         ledger.instance
     );
     Ok(Exit::Done)
@@ -94,6 +95,9 @@ async fn forget(store: &Store, addresses: &[Address]) -> Result<Exit, Problem> {
     ledger.resources.retain(|address, _| !addresses.contains(address));
     ledger.in_doubt.retain(|address, _| !addresses.contains(address));
     store.save(ledger).await?;
-    println!("Forgot {} resources. They stay as they are.", addresses.len());
+    println!(
+        "Forgot {}: left as it is.",
+        count(addresses.len() as u64, "resource")
+    );
     Ok(Exit::Done)
 }

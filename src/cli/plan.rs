@@ -12,7 +12,7 @@ use super::{Exit, Global, Problem, findings};
 use crate::config::{Config, Edition, Listed, Loaded, Prune};
 use crate::core::{Address, Plan, Reported, Step};
 use crate::engine::{Planned, SavedPlan, Seen, Session, Survey, Targets};
-use crate::render::{self, Cost, Header, Role, Style, View};
+use crate::render::{self, Cost, Header, Role, Style, View, count};
 
 /// Show what `apply` would change; writes nothing
 #[derive(clap::Args)]
@@ -107,8 +107,8 @@ impl Args {
         findings::show(&sources, &found, color());
         let changes = !plan.steps.iter().all(Step::takes_over_only);
         if self.no_secrets && survey.unresolved() > 0 && self.format == Format::Text {
-            let secrets = survey.unresolved();
-            eprintln!("\u{1b}[2mnote: {secrets} secrets were neither resolved nor compared\u{1b}[0m");
+            let secrets = count(survey.unresolved() as u64, "secret");
+            eprintln!("\u{1b}[2mnote: {secrets} neither resolved nor compared\u{1b}[0m");
         }
         self.write_reports(&plan)?;
         if let Some(path) = &self.out {
@@ -186,7 +186,8 @@ pub fn show(
     }
 }
 
-fn header(session: &Session) -> Header {
+/// What a session works on, and for whom.
+pub fn header(session: &Session) -> Header {
     let about = &session.about;
     Header {
         url: session.url.to_string(),

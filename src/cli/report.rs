@@ -11,6 +11,7 @@ use super::{Exit, Problem};
 use crate::core::{Action, Address};
 use crate::engine::{Failure, Report, Session};
 use crate::kinds;
+use crate::render::count;
 
 /// What became of the steps of a run, over all its rounds.
 #[derive(Default)]
@@ -48,10 +49,10 @@ impl Outcome {
             };
             let counts = session.client.counts();
             println!(
-                "Applied: {} done{left}; {} requests, {} writes, {:.1} s",
+                "Applied: {} done{left}; {}, {}, {:.1} s",
                 self.done.len(),
-                counts.reads,
-                counts.writes,
+                count(counts.reads, "request"),
+                count(counts.writes, "write"),
                 started.elapsed().as_secs_f64()
             );
         }

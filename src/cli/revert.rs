@@ -15,6 +15,7 @@ use crate::config::{Config, Loaded};
 use crate::core::Action;
 use crate::engine::WayBack;
 use crate::engine::state::{PastRun, Store};
+use crate::render::count;
 
 /// Take a run back, after asking
 ///
@@ -97,9 +98,9 @@ impl Args {
         }
         for run in &runs {
             println!(
-                "{}  {} steps, {} can come back; {}",
+                "{}  {}, {} can come back; {}",
                 run.number,
-                run.steps.len(),
+                count(run.steps.len() as u64, "step"),
                 comes_back(run),
                 run.by
             );
@@ -142,8 +143,8 @@ impl Args {
         match back.still_asked_for(&desired.config) {
             0 => {}
             asked => eprintln!(
-                "note: the config still asks for what the run did to {asked} resources: change it first, or the next apply does \
-                 that again"
+                "note: the config still asks for what the run did to {}: change it first, or the next apply does that again",
+                count(asked as u64, "resource")
             ),
         }
         self.leave.check_size(&plan)?;

@@ -6,8 +6,10 @@ use anstream::println;
 use serde_json::json;
 
 use super::connect::{Instance, load};
+use super::plan::header;
 use super::validate::Format;
 use super::{Exit, Global, Problem};
+use crate::render::count;
 
 /// Show the instance, the acting user, and what is managed
 #[derive(clap::Args)]
@@ -62,12 +64,7 @@ impl Args {
             );
             return holder.map(|_| Exit::Done);
         }
-        let role = if about.admin { "administrator" } else { "user" };
-        println!(
-            "GitLab {} ({edition}) at {}, as {} ({role})",
-            about.version, session.url, about.user
-        );
-        println!("State in {}", session.store.describe());
+        println!("{}", header(session));
         for (kind, (declared, managed)) in kinds {
             println!("  {kind}: {declared} declared, {managed} managed");
         }
@@ -78,8 +75,8 @@ impl Args {
         }
         if !leftovers.is_empty() {
             println!(
-                "An interrupted run left {} resources in doubt; the next apply finds out:",
-                leftovers.len()
+                "An interrupted run left {} in doubt; the next apply finds out:",
+                count(leftovers.len() as u64, "resource")
             );
             leftovers.keys().for_each(|address| println!("  {address}"));
         }

@@ -12,6 +12,7 @@ use crate::core::Plan;
 use crate::engine::secrets::judge;
 use crate::kinds;
 use crate::live::secrets::Secrets;
+use crate::render::count;
 
 /// Check the config, offline
 ///
@@ -77,16 +78,22 @@ impl Args {
             );
         } else {
             findings::show(&loaded.sources, &loaded.diagnostics, color());
-            let warnings = loaded.diagnostics.len() - errors;
+            let warnings = count((loaded.diagnostics.len() - errors) as u64, "warning");
             let file = global.config.display();
             match errors {
-                0 => println!("{file} is valid: {resources} resources, {warnings} warnings"),
-                _ => println!("{file} is not valid: {errors} errors, {warnings} warnings"),
+                0 => println!(
+                    "{file} is valid: {}, {warnings}",
+                    count(resources as u64, "resource")
+                ),
+                _ => println!(
+                    "{file} is not valid: {}, {warnings}",
+                    count(errors as u64, "error")
+                ),
             }
             if !unknown.is_empty() {
                 println!(
-                    "{} secrets could not be judged: their references do not resolve here",
-                    unknown.len()
+                    "{} not judged, as no reference to it resolves here",
+                    count(unknown.len() as u64, "secret")
                 );
             }
         }

@@ -21,12 +21,11 @@ impl Targets {
     ///
     /// # Errors
     /// When one is not a glob.
-    pub fn new(globs: &[String]) -> Result<Self, glob::PatternError> {
-        globs
-            .iter()
-            .map(|glob| glob::Pattern::new(glob))
-            .collect::<Result<_, _>>()
-            .map(Targets)
+    pub fn new(globs: &[String]) -> Result<Self, String> {
+        let pattern = |glob: &String| {
+            glob::Pattern::new(glob).map_err(|error| format!("`{glob}` is not a glob: {}", error.msg))
+        };
+        globs.iter().map(pattern).collect::<Result<_, _>>().map(Targets)
     }
 
     fn choose(&self, desired: &Desired) -> Result<Option<BTreeSet<Address>>, Error> {

@@ -208,13 +208,14 @@ fn no_kind() -> Vec<String> {
 
 /// The secrets that are still to be referred to: how many, and where.
 fn to_do(to_do: &[ToDo]) -> Vec<String> {
-    if to_do.is_empty() {
-        return Vec::new();
-    }
+    let secrets = match to_do.len() {
+        0 => return Vec::new(),
+        1 => "one secret is".to_owned(),
+        several => format!("{several} secrets are"),
+    };
     let mut notes = vec![format!(
-        "To do: {} secrets are left out, as no export shows one. Refer to each where its comment says `{{env: …}}`, \
-         or leave it to GitLab:",
-        to_do.len()
+        "To do: {secrets} left out, as no export shows one. Refer to each where its comment says `{{env: …}}`, or leave it to \
+         GitLab:"
     )];
     let listed = to_do.iter().take(LISTED);
     notes.extend(listed.map(|to_do| {

@@ -183,7 +183,8 @@ fn differences(reported: &Reported) -> String {
     }
 }
 
-fn count(number: u64, what: &str) -> String {
+/// A number of things: `1 write`, `2 writes`.
+pub fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

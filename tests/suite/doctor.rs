@@ -236,7 +236,7 @@ fn what_is_wrong_beside_the_config_is_found() {
         .run(&["doctor", "--format", "json"])
         .exits(1)
         .says("visiblity");
-    expect(&run, "config", "failed", "1 to correct");
+    expect(&run, "config", "failed", "1 error");
     forge.config(CONFIG);
     let fault = forge.arm(json!({"methods": "write", "nth": 2, "latency_ms": 600_000}));
     let apply = forge.start(&["apply", "--yes"]);

@@ -352,7 +352,7 @@ fn not_revived(forge: &Forge, layout: &[&str]) {
 fn a_group_is_exported_with_what_is_below_it() {
     let forge = grown();
     let run = export_here(&forge, &["--group", "platform/backend", "--group", "data"]);
-    run.says("Wrote ./autogit.yaml: ").says(" resources in one file.");
+    run.says("Wrote ./autogit.yaml: ").says(" resources in 1 file.");
     let text = std::fs::read_to_string(forge.dir.path().join("autogit.yaml")).unwrap();
     assert!(text.contains("holds in data, platform/backend, as"), "{text}");
     assert!(

@@ -147,7 +147,7 @@ fn what_a_run_made_goes_only_when_that_is_allowed() {
     let plan = forge.run(&["revert", "--yes"]).exits(3);
     plan.shows("- repo.team/api")
         .says("held back")
-        .says("the config still asks for what the run did to 1 resources");
+        .says("the config still asks for what the run did to 1 resource");
     assert!(forge.admin.has("projects/team%2Fapi"));
     forge
         .run(&["revert", "--yes", "--allow", "destroy"])
@@ -345,7 +345,7 @@ fn an_earlier_run_is_taken_back_by_its_number() {
         forge
             .run(&["revert", "--list"])
             .exits(0)
-            .shows("1 steps, 1 can come back; `autogit apply` of");
+            .shows("1 step, 1 can come back; `autogit apply` of");
         forge
             .run(&["revert", "--yes", &runs[1].to_string()])
             .exits(0)

@@ -244,7 +244,7 @@ fn a_rule_that_matches_nothing_stops_the_run() {
             .run(command)
             .exits(1)
             .says("rule `nobody` matches no repo")
-            .says("one error");
+            .says("1 error");
     }
     assert_eq!(forge.writes(), writes);
 }

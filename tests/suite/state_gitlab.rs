@@ -68,7 +68,7 @@ fn of_two_applies_one_runs_and_the_other_says_who_holds_the_lock() {
     forge.run(&["plan", "--detailed-exitcode"]).exits(2);
     let status = forge.run(&["status"]).exits(0);
     status
-        .shows("State in main of the project ops/forge")
+        .shows(", state in main of the project ops/forge")
         .shows("Locked by root, since");
     first.signal("KILL");
     assert_eq!(first.wait().code, None);

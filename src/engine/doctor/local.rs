@@ -113,11 +113,8 @@ fn interrupted(in_doubt: usize) -> Check {
     const NAME: &str = "journal";
     match in_doubt {
         0 => Check::ok(NAME, "no run was interrupted"),
-        _ => Check::warning(
-            NAME,
-            format!("an interrupted run left {in_doubt} resources in doubt"),
-        )
-        .help("apply again: it finds out what was done, and goes on"),
+        _ => Check::warning(NAME, format!("{in_doubt} in doubt, left by an interrupted run"))
+            .help("apply again: it finds out what was done, and goes on"),
     }
 }
 

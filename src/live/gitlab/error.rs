@@ -180,7 +180,7 @@ impl Error {
         }
         let said = match (kind, scope, needs) {
             (Kind::Unauthorized, ..) => "the token is not valid, or has expired: create one under \
-                 Preferences > Access tokens with the scope `api` and put it where `gitlab.token` points"
+                 Preferences > Access tokens with the scope `read_api` to plan or `api` to apply, and put it where the token's reference points"
                 .to_owned(),
             (Kind::Forbidden, Some(scope), _) => format!(
                 "the token lacks a scope: create one under Preferences > Access tokens with the scope {scope}"
@@ -200,7 +200,7 @@ impl Error {
             (Kind::Conflict, ..) => "it exists already, or was changed meanwhile: plan again".to_owned(),
             (Kind::RateLimited, ..) => "wait and run it again, or lower --parallelism".to_owned(),
             (Kind::Server, ..) => "GitLab's own log says more; run it again once it answers".to_owned(),
-            (Kind::Transport, ..) => "check `gitlab.url`, the network and the proxy settings".to_owned(),
+            (Kind::Transport, ..) => "check the URL, the network and the proxy settings".to_owned(),
             (Kind::Partial, ..) => "the list kept changing or came cut off: run it again".to_owned(),
             (Kind::Decode, ..) => {
                 "check that `gitlab.url` names GitLab itself, version 17.0 or later".to_owned()
