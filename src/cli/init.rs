@@ -10,6 +10,10 @@ use crate::config;
 ///
 /// The file is written to --config (autogit.yaml by default) and never replaces one that is there.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  autogit init
+  autogit init --config forge/autogit.yaml")]
 pub struct Args {}
 
 impl Args {

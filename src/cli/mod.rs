@@ -32,15 +32,17 @@ pub use output::{Exit, Problem};
 
 /// Run a whole GitLab forge from one file.
 ///
-/// `autogit.yaml` declares groups, repos and branch protections. `plan` shows the difference to what is live,
-/// `apply` closes it. What the file leaves out is left alone.
+/// `autogit.yaml` declares groups, repos, branch protections, members and CI/CD variables. `plan` shows the difference
+/// to what is live, `apply` closes it. What the file leaves out is left alone.
 #[derive(Parser)]
 #[command(name = "autogit", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
   autogit init                     write a commented autogit.yaml
   autogit apply --sandbox --yes    try it on the embedded sandbox: no GitLab needed
-  autogit plan                     show what would change on your GitLab; writes nothing
+  autogit doctor --url URL         what stands between you and your GitLab; writes nothing there
+  autogit export --url URL         print the config that declares it as it is
+  autogit plan                     show what would change on it; writes nothing
   autogit apply                    change it, after asking
 
 Exit codes: 0 done or nothing to do; 1 failure; 2 changes (with --detailed-exitcode);
@@ -69,14 +71,14 @@ struct Global {
 #[derive(Subcommand)]
 enum Command {
     Init(init::Args),
+    Doctor(doctor::Args),
+    Export(export::Args),
     Validate(validate::Args),
     Plan(plan::Args),
     Apply(apply::Args),
-    Comment(comment::Args),
-    Export(export::Args),
     Revert(revert::Args),
+    Comment(comment::Args),
     Status(status::Args),
-    Doctor(doctor::Args),
     Ledger(ledger::Args),
     State(state::Args),
     Unlock(unlock::Args),
@@ -90,14 +92,14 @@ pub fn run() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let outcome = output::log_to(&global).and_then(|()| match command {
         Command::Init(args) => args.run(&global),
+        Command::Doctor(args) => block_on(args.run(&global)),
+        Command::Export(args) => block_on(args.run(&global)),
         Command::Validate(args) => block_on(args.run(&global)),
         Command::Plan(args) => block_on(args.run(&global)),
         Command::Apply(args) => block_on(args.run(&global)),
-        Command::Comment(args) => block_on(args.run(&global)),
-        Command::Export(args) => block_on(args.run(&global)),
         Command::Revert(args) => block_on(args.run(&global)),
+        Command::Comment(args) => block_on(args.run(&global)),
         Command::Status(args) => block_on(args.run(&global)),
-        Command::Doctor(args) => block_on(args.run(&global)),
         Command::Ledger(args) => block_on(args.run(&global)),
         Command::State(args) => block_on(args.run(&global)),
         Command::Unlock(args) => block_on(args.run(&global)),

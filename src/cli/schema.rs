@@ -10,6 +10,10 @@ use crate::{config, kinds, render};
 /// With the config's schema an editor completes and explains autogit.yaml:
 /// put `# yaml-language-server: $schema=./schema/autogit.schema.json` in its first line.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  autogit schema > schema/autogit.schema.json
+  autogit schema plan")]
 pub struct Args {
     /// Of what
     #[arg(value_enum, default_value_t)]
