@@ -133,7 +133,10 @@ impl Args {
             eprintln!("note: {lost}");
         }
         let Some(survey) = survey else {
-            println!("Nothing of it can come back.");
+            match self.format {
+                Format::Text => println!("Nothing of it can come back."),
+                Format::Json => run.print(),
+            }
             return Ok(Exit::Done);
         };
         for again in back.changed_since(&survey) {

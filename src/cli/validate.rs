@@ -47,6 +47,11 @@ impl Args {
         let mut unknown = BTreeSet::new();
         if let Some(config) = loaded.config.as_ref().filter(|_| !self.no_secrets) {
             let secrets = Secrets::new(connect::folder(&global.config), false);
+            let of_state = config.state.as_ref().and_then(|state| state.token.as_ref());
+            for token in config.gitlab.token.iter().chain(of_state) {
+                // Once it is known, it is the value of nothing; where it does not resolve, nothing can be told.
+                let _ = secrets.token(token).await;
+            }
             let problems;
             (problems, unknown) = judge(config, &secrets).await;
             let plan = Plan {

@@ -118,6 +118,10 @@ fn our_own_token_is_never_a_value() {
             .says("never a value of anything");
         assert!(!plan.all().contains(forge.token()), "{}", plan.all());
         forge.run(&["apply", "--yes"]).exits(1);
+        forge
+            .run(&["validate"])
+            .exits(1)
+            .says("never a value of anything");
     }
     assert_eq!(list(&forge, INSTANCE).len(), 0);
 }

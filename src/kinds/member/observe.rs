@@ -113,7 +113,10 @@ async fn unknown_users(cx: &Reader, scope: &Scope, observed: &mut Observed) -> R
     for (key, live) in observed.iter_mut() {
         let name = key.name().to_lowercase();
         if matches!(live, Live::Absent) && names.contains(&name) && !known.contains(&name) {
-            *live = Live::Unreadable(format!("there is no user `{}` on this GitLab", key.name()));
+            *live = Live::Unreadable(format!(
+                "there is no user `{}` on this GitLab: correct the name, or create the user first",
+                key.name()
+            ));
         }
     }
     Ok(())
