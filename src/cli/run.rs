@@ -27,7 +27,7 @@ pub struct Leave {
     /// With --yes: impacts that may happen, too: weaken, expose, lock-out, destroy
     #[arg(long, value_name = "IMPACT", value_delimiter = ',')]
     pub allow: Vec<Impact>,
-    /// Refuse a plan of more steps than this; what is only released does not count
+    /// Refuse a plan of more steps than this; what is only taken over or released does not count
     #[arg(long, value_name = "N")]
     pub max_changes: Option<usize>,
 }
@@ -38,7 +38,7 @@ impl Leave {
         let steps = plan
             .steps
             .iter()
-            .filter(|step| step.action != Action::Release)
+            .filter(|step| step.action != Action::Release && !step.takes_over_only())
             .count();
         match self.max_changes.filter(|&limit| steps > limit) {
             Some(limit) => Err(Problem::new(format!(

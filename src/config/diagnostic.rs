@@ -130,17 +130,26 @@ impl Sources {
         for label in &diagnostic.secondary {
             group = self.with_label(group, label, AnnotationKind::Context);
         }
+        let renderer = if color {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        if diagnostic.primary.is_none() && diagnostic.secondary.is_empty() {
+            // Nothing is shown that help could stand below.
+            let help = diagnostic.help.iter();
+            let help = help
+                .map(|help| Group::with_title(Level::HELP.secondary_title(normalize_untrusted_str(help))));
+            let parts = std::iter::once(group).chain(help);
+            let parts: Vec<_> = parts.map(|part| renderer.render(&[part])).collect();
+            return parts.join("\n");
+        }
         group = group.elements(
             diagnostic
                 .help
                 .iter()
                 .map(|help| Level::HELP.message(normalize_untrusted_str(help))),
         );
-        let renderer = if color {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
         renderer.render(&[group])
     }
 

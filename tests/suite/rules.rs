@@ -146,7 +146,7 @@ fn what_is_as_the_rule_says_is_taken_over_without_a_write() {
     forge.config("rules: {r: {match: {path: \"**\"}, merge_method: merge}}\n");
     let (before, writes) = (world(&forge), forge.writes());
     forge.run(&["plan", "--detailed-exitcode"]).exits(0);
-    forge.run(&["apply", "--yes"]).exits(0);
+    forge.run(&["apply", "--yes", "--max-changes", "0"]).exits(0);
     assert_eq!((world(&forge), forge.writes()), (before, writes));
     assert!(forge.ledger().iter().all(|(_, origin)| origin == "adopted"));
     forge.expect_converged();
