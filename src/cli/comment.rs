@@ -89,8 +89,12 @@ impl Args {
     }
 
     fn text(&self) -> Result<String, Problem> {
-        let file = self.file.display();
-        let text = match self.file.as_os_str() == "-" {
+        let is_input = self.file.as_os_str() == "-";
+        let file = match is_input {
+            true => "standard input".into(),
+            false => self.file.display().to_string(),
+        };
+        let text = match is_input {
             true => std::io::read_to_string(std::io::stdin().lock().take(LARGEST)),
             false => std::fs::read_to_string(&self.file),
         };

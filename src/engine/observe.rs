@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Error;
 use crate::core::{Address, Fields, Live, Path};
 use crate::kinds::{self, Listing, Scope, World};
-use crate::live::gitlab::Reader;
+use crate::live::gitlab::{Kind, Reader};
 
 /// Which GitLab this is, and who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,12 @@ impl About {
     /// When it does not answer, or is older than 17.0.
     pub async fn read(cx: &Reader, url: &str) -> Result<Self, Error> {
         let (metadata, user) =
-            futures_util::try_join!(cx.get::<Metadata>("/metadata", &[]), cx.get::<User>("/user", &[]))?;
+            futures_util::try_join!(cx.get::<Metadata>("/metadata", &[]), cx.get::<User>("/user", &[]))
+                .map_err(|error| match error.kind() {
+                    // Every GitLab has both.
+                    Kind::NotFound => error.no_api(),
+                    _ => error,
+                })?;
         if metadata.is_too_old() {
             return Err(Error::TooOld {
                 url: url.to_owned(),

@@ -16,7 +16,7 @@ pub fn trials() -> Vec<Trial> {
         no_broken_list_removes_or_makes_anything,
         a_write_that_gitlab_ignores_is_named,
         a_failing_branch_of_the_graph_stops_no_other,
-        an_old_gitlab_is_refused,
+        what_is_no_gitlab_or_an_old_one_is_refused,
     ]
 }
 
@@ -295,10 +295,16 @@ fn a_failing_branch_of_the_graph_stops_no_other() {
     forge.expect_converged();
 }
 
-fn an_old_gitlab_is_refused() {
+fn what_is_no_gitlab_or_an_old_one_is_refused() {
     let forge = Forge::new();
     forge.config(CONFIG);
     let old = json!({"version": "16.11.4", "revision": "0", "kas": {}, "enterprise": false});
+    forge.arm(json!({"path": "/(metadata|user)$", "status": 404}));
+    forge
+        .run(&["plan"])
+        .exits(1)
+        .says("set `gitlab.url` to GitLab's base address: this is not its API");
+    forge.disarm();
     forge.arm(json!({"path": "/metadata$", "status": 200, "body": old}));
     forge.run(&["plan"]).exits(1).says("16.11.4").says("17.0");
 }

@@ -166,6 +166,11 @@ impl Error {
         self
     }
 
+    /// Says that GitLab's API is not where it was looked for.
+    pub fn no_api(self) -> Self {
+        self.hint("set `gitlab.url` to GitLab's base address: this is not its API")
+    }
+
     /// What to do about it, as a sentence; `None` where GitLab's own words say all there is.
     pub fn remedy(&self) -> Option<String> {
         let Details {

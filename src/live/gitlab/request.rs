@@ -335,9 +335,7 @@ fn moved(call: &Call<'_>, reply: &Reply) -> Error {
         Some(target) if target.origin() != call.url.origin() => {
             error.hint("set `gitlab.url` to GitLab's own address: redirects to another one are not followed")
         }
-        Some(target) if !target.path().contains("/api/") => {
-            error.hint("set `gitlab.url` to GitLab's base address: this is not its API")
-        }
+        Some(target) if !target.path().contains("/api/") => error.no_api(),
         _ => error,
     }
 }
