@@ -56,6 +56,18 @@ const PIECES: &[&str] = &[
     "rules: {r: {match: {path: \"**\"}}}\n",
     "locked: {topics: [x]}",
     "mode: report",
+    "    members: {a: owner}\n",
+    "    members_policy: exact\n",
+    "at_least",
+    "variables: {K: {value: {env: X}}}\n",
+    "{exec: [x]}",
+    "\"K:*\": ",
+    "match: {not: [x], topics: [x], archived: true}",
+    "groups: {a: {members: {b: 1}}}\n",
+    "state: {gitlab: {project: a/b, name: x}}\n",
+    "include: [x.yaml]\n",
+    "prune: all\n",
+    "x-y: &a ",
 ];
 
 proptest! {

@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         a_state_that_may_not_be_read_is_not_taken_for_none,
         a_state_of_another_instance_is_refused,
         a_state_of_another_program_is_refused,
+        a_state_that_makes_no_sense_is_refused,
         no_secret_is_in_the_state,
     ]
 }
@@ -358,8 +359,48 @@ fn a_state_of_another_instance_is_refused() {
     assert_eq!(forge.document(), other);
     other["serial"] = 101.into();
     other["version"] = 99.into();
+    save(&forge, other.clone());
+    forge.run(&["plan"]).exits(1).says("use a newer one");
+    // Whatever it holds: who goes back to an earlier version for it loses what the newer program knows.
+    other["serial"] = 102.into();
+    other["resources"] = json!(["in another form"]);
     save(&forge, other);
     forge.run(&["plan"]).exits(1).says("use a newer one");
+}
+
+/// Edited by hand, or torn: nothing is planned from what is left of it, and nothing written over it.
+fn a_state_that_makes_no_sense_is_refused() {
+    let forge = forge();
+    forge.run(&["apply", "--yes"]).exits(0);
+    let good = forge.document();
+    let mut serial = good["serial"].as_u64().unwrap();
+    type Spoil = fn(&mut Value);
+    let ways: [Spoil; 7] = [
+        |document| document["resources"] = json!([]),
+        |document| document["resources"] = json!({"nonsense": {"id": "1", "origin": "created"}}),
+        |document| document["resources"]["group.team"] = json!({"id": 1, "origin": "created"}),
+        |document| document["resources"]["group.team"] = json!({"id": "1", "origin": "stolen"}),
+        |document| drop(document.as_object_mut().unwrap().remove("resources")),
+        |document| document["fingerprint_key"] = "00ff".into(),
+        |document| document["instance"] = "".into(),
+    ];
+    for (number, spoil) in ways.into_iter().enumerate() {
+        let mut document = good.clone();
+        serial += 1;
+        document["serial"] = serial.into();
+        spoil(&mut document);
+        save(&forge, document.clone());
+        let writes = forge.writes();
+        forge.run(&["plan"]).exits(1).says("failed to");
+        assert_eq!(forge.writes(), writes, "{number}");
+        forge.run(&["apply", "--yes"]).exits(1);
+        assert_eq!(forge.document(), document, "{number}");
+    }
+    serial += 1;
+    let mut document = good.clone();
+    document["serial"] = serial.into();
+    save(&forge, document);
+    forge.expect_converged();
 }
 
 fn a_state_of_another_program_is_refused() {

@@ -3,6 +3,7 @@
 use std::io;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{FingerprintKey, Ledger, PastRun};
 
@@ -50,16 +51,24 @@ impl Document {
     /// # Errors
     /// Says what is wrong with it.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let document: Document = serde_json::from_slice(text)
-            .map_err(|error| format!("it is not a state of AutoGit ({error})"))?;
-        let (format, known) = (document.ledger.version, Ledger::VERSION);
+        let not_one = |error| format!("it is not a state of AutoGit ({error})");
+        let found: Value = serde_json::from_slice(text).map_err(not_one)?;
+        if let Some(why) = Document::too_new(&found) {
+            return Err(why);
+        }
+        let document: Document = serde_json::from_value(found).map_err(not_one)?;
         match document.key() {
-            _ if format > known => Err(format!(
-                "it has format {format}, and this program knows up to {known}: use a newer one"
-            )),
             Some(_) => Ok(document),
             None => Err("its `fingerprint_key` is not one".into()),
         }
+    }
+
+    /// Why a state that a newer program wrote is not read, however little else of it is known here.
+    pub(super) fn too_new(found: &Value) -> Option<String> {
+        let (format, known) = (found.get("version")?.as_u64()?, u64::from(Ledger::VERSION));
+        let is_ours = found.get("instance").is_some();
+        (is_ours && format > known)
+            .then(|| format!("it has format {format}, and this program knows up to {known}: use a newer one"))
     }
 }
 

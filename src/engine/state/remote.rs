@@ -299,6 +299,9 @@ impl Remote {
     }
 
     fn read(&self, found: Value) -> Result<Document, StateError> {
+        if let Some(why) = Document::too_new(&found) {
+            return Err(self.unreadable(&why));
+        }
         let document = serde_json::from_value::<Document>(found).map_err(|error| {
             self.unreadable(&format!(
                 "it is not a state of AutoGit ({error}): correct `state.gitlab.name`, or go back to an earlier version"
