@@ -88,7 +88,7 @@ fn is_going(listing: &Listing, path: &Path, repo: &Fields) -> bool {
             .is_some_and(|day| !day.is_null())
     };
     let mut holders = std::iter::successors(path.parent(), Path::parent);
-    is_marked(repo) || holders.any(|holder| listing.groups.get(&holder).is_some_and(is_marked))
+    is_marked(repo) || holders.any(|holder| listing.groups.get(&holder).is_some_and(|group| is_marked(group)))
 }
 
 fn listed(path: &Path, repo: &Fields) -> Result<Listed, kinds::Error> {

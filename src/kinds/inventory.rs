@@ -53,12 +53,15 @@ pub struct World {
 #[derive(Clone, Debug)]
 pub enum Found {
     /// It is there: as GitLab describes it.
-    There(Fields),
+    There(Arc<Fields>),
     /// It is certainly not there.
     Missing,
     /// Nobody can say, and why.
     Unknown(String),
 }
+
+/// What was seen, by the path at which it is.
+pub type ByPath = BTreeMap<Path, Arc<Fields>>;
 
 /// What was found, by the path it was asked for under.
 pub type Inventory = BTreeMap<Path, Found>;
@@ -73,11 +76,10 @@ pub async fn repos(cx: &Reader, world: &World) -> Result<Arc<Inventory>, gitlab:
     cx.memo("repos", Box::pin(list_repos(cx, world))).await
 }
 
-fn by_path(found: Vec<Fields>) -> BTreeMap<Path, Fields> {
-    found
-        .into_iter()
-        .map(|found| (full_path(&found), found))
-        .collect()
+/// What was listed, by path; shared rather than copied, as there may be a lot of it.
+fn by_path(found: impl IntoIterator<Item = Fields>) -> ByPath {
+    let found = found.into_iter();
+    found.map(|found| (full_path(&found), Arc::new(found))).collect()
 }
 
 async fn list_groups(cx: &Reader, world: &World) -> Result<Inventory, gitlab::Error> {
@@ -87,10 +89,10 @@ async fn list_groups(cx: &Reader, world: &World) -> Result<Inventory, gitlab::Er
         .map(|listing| listing.groups.clone())
         .unwrap_or_default();
     let repos = world.listing.iter().flat_map(|listing| listing.repos.values());
-    seen.extend(by_path(repos.filter_map(user_namespace).collect()));
+    seen.extend(by_path(repos.filter_map(|repo| user_namespace(repo))));
     let by_root = by_root(&world.groups, world, &seen);
     let roots = try_join_all(by_root.iter().map(|(root, wanted)| group_tree(cx, root, wanted))).await?;
-    seen.extend(by_path(roots.concat()));
+    seen.extend(by_path(roots.into_iter().flatten()));
     settle(cx, world, &world.groups, &seen, None).await
 }
 
@@ -138,7 +140,7 @@ async fn list_repos(cx: &Reader, world: &World) -> Result<Inventory, gitlab::Err
     by_root.values_mut().for_each(|wanted| wanted.retain(could_be));
     by_root.retain(|_, wanted| !wanted.is_empty());
     let roots = try_join_all(by_root.iter().map(|(root, wanted)| repo_tree(cx, root, wanted))).await?;
-    seen.extend(by_path(roots.concat()));
+    seen.extend(by_path(roots.into_iter().flatten()));
     settle(cx, world, &world.repos, &seen, Some(&groups)).await
 }
 
@@ -212,7 +214,7 @@ async fn settle(
     cx: &Reader,
     world: &World,
     wanted: &BTreeMap<Path, Option<Path>>,
-    seen: &BTreeMap<Path, Fields>,
+    seen: &ByPath,
     groups: Option<&Inventory>,
 ) -> Result<Inventory, gitlab::Error> {
     let what = if groups.is_some() { "projects" } else { "groups" };
@@ -258,9 +260,9 @@ async fn astray(
     cx: &Reader,
     world: &World,
     wanted: &BTreeMap<Path, Option<Path>>,
-    seen: &BTreeMap<Path, Fields>,
+    seen: &ByPath,
     what: &str,
-) -> Result<BTreeMap<Path, Fields>, gitlab::Error> {
+) -> Result<ByPath, gitlab::Error> {
     let moving = wanted
         .iter()
         .filter_map(|(path, former)| Some((path, former.as_ref()?)));
@@ -271,7 +273,7 @@ async fn astray(
     let found = one_by_one(cx, what, ids.keys().copied()).await?;
     let by_path = found.into_iter().filter_map(|found| {
         let path = *ids.get(id(&found).as_str())?;
-        Some((path.clone(), found))
+        Some((path.clone(), Arc::new(found)))
     });
     Ok(by_path.collect())
 }
@@ -311,7 +313,7 @@ async fn hidden_inside(cx: &Reader, doubtful: Vec<&Path>) -> Result<Inventory, g
 }
 
 /// What waits for deletion is gone for GitLab's users, but may still hold its path.
-fn there(path: &Path, found: &Fields) -> Found {
+fn there(path: &Path, found: &Arc<Fields>) -> Found {
     match found.get("marked_for_deletion_on").and_then(Value::as_str) {
         Some(day) => Found::Unknown(format!(
             "`{path}` is pending deletion since {day} and still holds its path: restore it in GitLab, or delete it for good"
@@ -347,11 +349,7 @@ fn inside(namespace: &Path, member_of: &BTreeSet<Path>) -> bool {
 }
 
 /// All paths at which something of a run may stand and that were not listed, by their first segment.
-fn by_root(
-    paths: &BTreeMap<Path, Option<Path>>,
-    world: &World,
-    seen: &BTreeMap<Path, Fields>,
-) -> BTreeMap<Path, Vec<Path>> {
+fn by_root(paths: &BTreeMap<Path, Option<Path>>, world: &World, seen: &ByPath) -> BTreeMap<Path, Vec<Path>> {
     let listed = |path: &Path| {
         let covered = world.listing.as_ref().is_some_and(|listing| listing.covers(path));
         // A top-level path that is no group's may be a user's.

@@ -1,10 +1,10 @@
 //! Listing: everything in a part of an instance, for rules and exports to start from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 
-use super::{Found, IN_GROUP, STABLE, by_path, find, hidden_root, inside};
+use super::{ByPath, Found, IN_GROUP, STABLE, by_path, find, hidden_root, inside};
 use crate::core::{Fields, Path};
 use crate::kinds::Error;
 use crate::live::gitlab::{self, Reader, segment};
@@ -35,9 +35,9 @@ pub struct Listing {
     /// Whether nothing in the extent was hidden.
     is_whole: bool,
     /// Groups, by path.
-    pub groups: BTreeMap<Path, Fields>,
+    pub groups: ByPath,
     /// Repos, by path.
-    pub repos: BTreeMap<Path, Fields>,
+    pub repos: ByPath,
 }
 
 impl Listing {
@@ -66,8 +66,11 @@ pub async fn list(cx: &Reader, extent: &Extent, sees_all: bool) -> Result<Listin
             // What is in a group that is listed anyway is listed with it.
             let within = |path: &&Path| !path.parent().is_some_and(|parent| inside(&parent, paths));
             let trees = try_join_all(paths.iter().filter(within).map(|path| list_tree(cx, path))).await?;
-            let (groups, repos): (Vec<_>, Vec<_>) = trees.into_iter().unzip();
-            (groups.concat(), repos.concat())
+            let (groups, repos): (Vec<Vec<Fields>>, Vec<Vec<Fields>>) = trees.into_iter().unzip();
+            (
+                groups.into_iter().flatten().collect(),
+                repos.into_iter().flatten().collect(),
+            )
         }
     };
     Ok(Listing {
