@@ -25,6 +25,9 @@ pub struct Args {
     format: Format,
 }
 
+/// More of what is in doubt is not listed for people: `--format json` has it whole.
+const LISTED: usize = 10;
+
 impl Args {
     pub async fn run(self, global: &Global) -> Result<Exit, Problem> {
         let (_, config) = load(global)?;
@@ -78,7 +81,11 @@ impl Args {
                 "An interrupted run left {} in doubt; the next apply finds out:",
                 count(leftovers.len() as u64, "resource")
             );
-            leftovers.keys().for_each(|address| println!("  {address}"));
+            let shown = leftovers.keys().take(LISTED);
+            shown.for_each(|address| println!("  {address}"));
+            if leftovers.len() > LISTED {
+                println!("  … and {} more", leftovers.len() - LISTED);
+            }
         }
         holder.map(|_| Exit::Done)
     }

@@ -123,7 +123,7 @@ async fn lock(store: &Store) -> Check {
     match store.holder().await {
         Ok(None) => Check::ok(NAME, "nobody holds it"),
         Ok(Some(holder)) => Check::warning(NAME, format!("held by {holder}"))
-            .help("wait until it is done; `autogit unlock` clears what a dead process left"),
+            .help("wait until it is done; `autogit unlock` clears what a dead process left, with --force where the state is in GitLab"),
         Err(error) => Check::failed(NAME, error.to_string()),
     }
 }

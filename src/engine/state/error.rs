@@ -94,8 +94,8 @@ fn remedy(error: &gitlab::Error) -> Option<String> {
         Kind::Forbidden => "reading needs the scope `read_api` and the role Developer in the project, locking and writing `api` \
              and Maintainer; infrastructure must not be disabled in the project's settings"
             .into(),
-        Kind::NotFound => "the project is not there, or not visible to this token: create it first, private, with nobody in \
-             it who may not see the state"
+        Kind::NotFound => "the project is not there, or not visible to this token: make its user a Developer of it to plan and a \
+             Maintainer to apply, or create it first, private, with nobody in it who may not see the state"
             .into(),
         Kind::Moved => "the project was renamed or transferred: correct `state.gitlab.project`".into(),
         _ => return error.remedy(),
