@@ -174,11 +174,11 @@ impl Checker<'_> {
             self.problem(span, "", problem);
         }
         if let Some(pattern) = term.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
-            self.problem(
-                span,
-                "",
-                Diagnostic::error(format!("expected text that matches `{pattern}`")),
-            );
+            let mut problem = Diagnostic::error(format!("expected text that matches `{pattern}`"));
+            if let Some(example) = &term.example {
+                problem = problem.help(format!("write it like `{example}`"));
+            }
+            self.problem(span, "", problem);
         }
     }
 

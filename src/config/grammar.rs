@@ -36,6 +36,8 @@ pub(super) struct Term {
     pub size: Limits,
     pub number: Limits,
     pub pattern: Option<Regex>,
+    /// Text that fits, for who wrote some that does not.
+    pub example: Option<String>,
     /// A reference to a secret stands here (`x-secret`): what else is written is never shown.
     pub is_secret: bool,
     /// Names that the language has plans for.
@@ -234,7 +236,8 @@ impl Compiler<'_> {
             "maximum" => term.number.max = value.as_f64(),
             "pattern" => term.pattern = value.as_str().and_then(|pattern| Regex::new(pattern).ok()),
             "x-secret" => term.is_secret = value == true,
-            "title" | "description" | "default" | "examples" | "format" | "deprecated" => {}
+            "examples" => term.example = value[0].as_str().map(str::to_owned),
+            "title" | "description" | "default" | "format" | "deprecated" => {}
             _ => assert!(
                 keyword.starts_with("x-"),
                 "config does not check the schema keyword `{keyword}`"

@@ -34,7 +34,7 @@ pub struct Member {
     access_level: Option<Level>,
     /// The day on which the membership ends; empty: it does not end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"))]
+    #[schemars(regex(pattern = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"), extend("examples" = ["2027-01-31"]))]
     expires_at: Option<String>,
 }
 

@@ -113,7 +113,7 @@ struct Repo {
     #[schemars(extend("uniqueItems" = true))]
     topics: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[^ ]+$"))]
+    #[schemars(regex(pattern = "^[^ ]+$"), extend("examples" = ["release"]))]
     default_branch: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     merge_method: Option<String>,
