@@ -97,7 +97,7 @@ impl Args {
             }
             if !unknown.is_empty() {
                 println!(
-                    "{} not judged, as no reference to it resolves here",
+                    "{} not judged, for want of a value here",
                     count(unknown.len() as u64, "secret")
                 );
             }
