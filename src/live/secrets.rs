@@ -30,6 +30,9 @@ pub struct Secrets {
     turns: Semaphore,
 }
 
+/// The environment variables whose tokens are never a value, whichever token a config names as AutoGit's own.
+const TOKENS: [&str; 3] = ["AUTOGIT_TOKEN", "AUTOGIT_COMMENT_TOKEN", "CI_JOB_TOKEN"];
+
 /// Why a secret is not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -105,11 +108,13 @@ pub enum Error {
 impl Secrets {
     /// Secrets relative to `base`; programs are given 30 s.
     pub fn new(base: impl Into<PathBuf>, allow_exec: bool) -> Self {
+        let tokens = TOKENS.iter().filter_map(|name| std::env::var(name).ok());
+        let tokens = tokens.filter(|token| !token.is_empty());
         Secrets {
             base: base.into(),
             allow_exec,
             timeout: Duration::from_secs(30),
-            tokens: Mutex::default(),
+            tokens: Mutex::new(tokens.map(SecretString::from).collect()),
             known: Mutex::default(),
             turns: Semaphore::new(8),
         }

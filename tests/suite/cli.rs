@@ -266,7 +266,8 @@ fn the_examples_converge_on_a_sandbox() {
         let with = |command: &[&'static str]| {
             let mut command = forge.autogit(&[command, &["--sandbox", "--config", name]].concat());
             let names = secrets.captures_iter(&text).map(|found| found[1].to_owned());
-            command.envs(names.map(|name| (name, "a-value-of-its-own")));
+            let values = names.map(|name| (format!("a-value-for-{name}"), name));
+            command.envs(values.map(|(value, name)| (name, value)));
             let run = Running::new(command.spawn().unwrap()).wait();
             assert_eq!(run.code, Some(0), "{}: {}", example.display(), run.all());
             run

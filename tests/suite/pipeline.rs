@@ -369,6 +369,7 @@ fn a_config_makes_no_token_a_value() {
     let mut was = "{preset: [service], description: Takes orders}".to_owned();
     for value in [
         "env: AUTOGIT_TOKEN",
+        "env: AUTOGIT_COMMENT_TOKEN",
         "env: CI_JOB_TOKEN",
         "file: /proc/self/environ",
     ] {
@@ -390,6 +391,15 @@ fn a_config_makes_no_token_a_value() {
         let variables = project.forge.admin.get("projects/shop%2Forders/variables");
         assert_eq!(variables, json!([]), "{value}");
     }
+    // Nor one that the config does not name as its own.
+    let stolen = "{variables: {STOLEN: {value: {env: AUTOGIT_TOKEN}}}}";
+    project.edit(&was, stolen);
+    project.edit(
+        "  token: {env: AUTOGIT_TOKEN}",
+        "  token: {env: AUTOGIT_COMMENT_TOKEN}",
+    );
+    let plan = project.run("plan", "push", &[]).run;
+    plan.exits(1).says("which is never a value of anything");
 }
 
 fn a_config_shows_no_file_of_the_runner() {
