@@ -12,7 +12,6 @@ use super::layout::PRESET_SECTION;
 use super::load::Loaded;
 use super::merge::{FieldTerm, Opinion, effective, fields, is_absent};
 use super::model::{Mode, Origin, Position, Via};
-use super::reusable::Checks;
 use super::rules::{Said, goes_by_live};
 use super::shape::Shape;
 use super::tree::{Data, Span};
@@ -47,12 +46,7 @@ impl Loaded {
     pub fn explain(&self, address: &Address, listed: Option<&[Listed]>) -> Option<Explanation> {
         let mut report = Report::new(self.sources.clone());
         let layout = self.layout(&mut report);
-        let checks = Checks {
-            shapes: &self.shapes,
-            layout: &layout,
-            grammar: &self.grammar,
-            is_complete: true,
-        };
+        let checks = self.checks(&layout);
         let reusable = checks.reusable(&mut report);
         let inventory = listed.map(|listed| Inventory::new(listed, &layout));
         let path = &address.key.path;

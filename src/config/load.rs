@@ -110,12 +110,7 @@ impl Loaded {
     pub fn settle(&self, listed: &[Listed]) -> Settled {
         let mut report = Report::new(self.sources.clone());
         let layout = self.layout(&mut report);
-        let checks = Checks {
-            shapes: &self.shapes,
-            layout: &layout,
-            grammar: &self.grammar,
-            is_complete: true,
-        };
+        let checks = self.checks(&layout);
         let inventory = Inventory::new(listed, &layout);
         let (config, reported, reporting) = decode(&checks, Some(&inventory), &mut report);
         let (sources, mut diagnostics) = report.finish();
@@ -131,6 +126,16 @@ impl Loaded {
 
     pub(super) fn layout(&self, report: &mut Report) -> Layout<'_> {
         Layout::new(&self.documents, &self.shapes, report)
+    }
+
+    /// What the parts of `layout` are checked by, all files being there.
+    pub(super) fn checks<'a>(&'a self, layout: &'a Layout<'a>) -> Checks<'a> {
+        Checks {
+            shapes: &self.shapes,
+            layout,
+            grammar: &self.grammar,
+            is_complete: true,
+        }
     }
 }
 
