@@ -84,6 +84,10 @@ pub trait HasMembers: Holder {
     const TO_SEE: Access;
     /// What changing them takes.
     const TO_CHANGE: Access;
+    /// Whether it needs an owner of its own, unless it stands in something that has one.
+    const NEEDS_OWNER: bool;
+    /// What to say at a removal, so that GitLab does not end the memberships in everything below, too.
+    const HERE_ALONE: &'static [(&'static str, &'static str)];
 }
 
 impl HasMembers for Group {
@@ -91,6 +95,8 @@ impl HasMembers for Group {
     const LIST: &'static str = "groupMembers";
     const TO_SEE: Access = Access::new(Role::Guest, On::Group);
     const TO_CHANGE: Access = Access::new(Role::Owner, On::Group);
+    const NEEDS_OWNER: bool = true;
+    const HERE_ALONE: &'static [(&'static str, &'static str)] = &[("skip_subresources", "true")];
 }
 
 impl HasMembers for Repo {
@@ -98,6 +104,8 @@ impl HasMembers for Repo {
     const LIST: &'static str = "projectMembers";
     const TO_SEE: Access = Access::new(Role::Guest, On::Repo);
     const TO_CHANGE: Access = Access::new(Role::Maintainer, On::Repo).and(Role::Owner, "for its owners");
+    const NEEDS_OWNER: bool = false;
+    const HERE_ALONE: &'static [(&'static str, &'static str)] = &[];
 }
 
 impl<H: HasMembers> super::Kind for In<Member, H> {
@@ -167,7 +175,7 @@ impl<H: HasMembers> super::Kind for In<Member, H> {
 
     fn leaves(path: &Path, left: &[&Fields]) -> Option<&'static str> {
         let owner = |fields: &&Fields| fields.get("access_level").and_then(Level::of) == Some(Level::Owner);
-        (H::NAME == Group::NAME && path.parent().is_none() && !left.iter().any(owner)).then_some(
+        (H::NEEDS_OWNER && path.parent().is_none() && !left.iter().any(owner)).then_some(
             "the group would be left without an owner, which GitLab refuses: declare another owner first",
         )
     }
@@ -190,12 +198,7 @@ impl<H: HasMembers> super::Kind for In<Member, H> {
         let answer = match (task.step.action, &task.step.id) {
             (Action::Create, _) => create(cx, &members, key.name(), &task.step.value).await?,
             (Action::Delete, Some(id)) => {
-                // Otherwise GitLab ends the memberships in everything below, too.
-                let below: &[_] = match H::NAME {
-                    Group::NAME => &[("skip_subresources", "true")],
-                    _ => &[],
-                };
-                cx.writer.delete(&member(id), below).await?;
+                cx.writer.delete(&member(id), H::HERE_ALONE).await?;
                 return Ok(Applied::default());
             }
             (_, Some(id)) => {
@@ -212,13 +215,10 @@ impl<H: HasMembers> super::Kind for In<Member, H> {
 
 /// Whether a membership comes to end earlier than before.
 fn sooner(change: &Change) -> bool {
-    let day = |text: &str| {
-        if text.is_empty() {
-            "9999".to_owned()
-        } else {
-            text.to_owned()
-        }
-    };
+    fn day(text: &str) -> (bool, &str) {
+        // What does not end comes last.
+        (text.is_empty(), text)
+    }
     day(change.after_str()) < day(change.before_str())
 }
 

@@ -70,7 +70,6 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
     const WRITE: Access;
     /// Fields that matter only when a resource is made.
     const CREATE_ONLY: &'static [&'static str] = &[];
-
     /// The field that a plain value stands for, written in place of a resource.
     const SHORTHAND: Option<&'static str> = None;
     /// Whether what it stands in takes a policy beside it: `members_policy`.
