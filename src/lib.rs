@@ -5,6 +5,7 @@ pub mod config;
 pub mod core;
 pub mod engine;
 pub mod export;
+pub mod instance;
 pub mod kinds;
 pub mod live;
 pub mod render;

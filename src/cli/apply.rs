@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use anstream::eprintln;
 
-use super::connect::{Connected, Endpoint, Instance, desired, load};
+use super::connect::{Claimed, Connected, Endpoint, Instance, desired, load};
 use super::output::color;
 use super::plan::Chosen;
 use super::report::Outcome;
 use super::run::{Leave, Observed, Run, everything};
+use super::stage::{self, Agreed, Bringing, Brought, Outlook, Phases};
 use super::validate::Format;
 use super::{Exit, Global, Problem, findings};
 use crate::config::{Config, Loaded};
@@ -75,6 +76,7 @@ impl Args {
             token: saved.token.as_ref(),
             ca_file: saved.ca_file.as_deref(),
             state: saved.state.as_ref(),
+            deploy: None,
         };
         let connected = instance.connect(global, endpoint, Some("apply")).await?;
         let outcome = self
@@ -116,6 +118,7 @@ impl Args {
             format: self.format,
             interrupt: &connected.interrupt,
             outcome: Outcome::default(),
+            agreed: Agreed::default(),
         }
     }
 
@@ -124,10 +127,55 @@ impl Args {
         let (loaded, config) = load(global)?;
         let targets = self.chosen.targets()?;
         let endpoint = (&config).into();
-        let connected = self.instance.connect(global, endpoint, Some("apply")).await?;
-        let run = self.start(global, &connected, started);
+        let claimed = self.instance.claim(global, endpoint, Some("apply")).await?;
+        let brought = self
+            .bring_about(global, &claimed, (&loaded, &config), &targets, started)
+            .await;
+        let (done, agreed) = match brought {
+            Ok(Brought::About { done, agreed }) => (done, agreed),
+            Ok(Brought::Not(exit)) => return claimed.close(Ok(exit)).await,
+            Err(problem) => return claimed.close(Err(problem)).await,
+        };
+        let connected = claimed.connect(&self.instance).await?;
+        let mut run = self.start(global, &connected, started);
+        run.outcome.done = done;
+        run.agreed = agreed;
         let outcome = self.run_config(run, &loaded, &config, &targets).await;
         connected.close(outcome).await
+    }
+
+    /// Brings the instance about, where the config deploys one that is not as declared.
+    async fn bring_about(
+        &self,
+        global: &Global,
+        claimed: &Claimed<'_>,
+        (loaded, config): (&Loaded, &Config),
+        targets: &Targets,
+        started: Instant,
+    ) -> Result<Brought, Problem> {
+        let nothing = Brought::About {
+            done: Vec::new(),
+            agreed: Agreed::default(),
+        };
+        let Some(stage) = stage::survey(claimed, config, true).await? else {
+            return Ok(nothing);
+        };
+        if !stage.has_something() {
+            // It may have been started just now.
+            stage.instance.wait(&Phases::new()).await?;
+            return Ok(nothing);
+        }
+        let outlook =
+            Outlook::new(&stage, claimed, global, &self.instance, (loaded, config), targets).await?;
+        let bringing = Bringing {
+            stage: &stage,
+            claimed,
+            leave: &self.leave,
+            format: self.format,
+            started,
+            global,
+        };
+        bringing.run(&outlook, config, loaded).await
     }
 
     async fn run_config(
@@ -174,7 +222,10 @@ impl Args {
         findings::show(&sources, &found, color());
         self.leave.check_size(&plan)?;
         self.check_shrinkage(&survey)?;
-        let allowed = self.leave.consent(&plan)?;
+        let allowed = match run.agreed.covers(&plan) {
+            true if !self.leave.yes => Some(everything()),
+            _ => self.leave.consent(&plan)?,
+        };
         let confirmed = allowed.is_some();
         if let Some(allowed) = allowed {
             let observed = Observed {

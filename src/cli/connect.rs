@@ -8,9 +8,11 @@ use url::Url;
 
 use super::output::color;
 use super::{Global, Problem, findings, interrupt};
+use crate::config::deploy::Deploy;
 use crate::config::{self, Config, Diagnostic, GitlabState, Loaded, SecretRef, Severity, Sources};
 use crate::engine::state::{Directory, Remote, Store};
 use crate::engine::{About, Desired, Interrupt, Session};
+use crate::instance::{self, Place};
 use crate::kinds;
 use crate::live::gitlab::{Client, Settings, TerraformState};
 use crate::live::sandbox::Sandbox;
@@ -47,6 +49,40 @@ impl Connected {
     }
 }
 
+/// A store, and the lock on it where a command writes, before anybody has talked to GitLab.
+pub struct Claimed<'a> {
+    /// The way to the instance and its state.
+    pub access: Access<'a>,
+    /// The store.
+    pub store: Store,
+    /// What the user asks while a command that writes goes on.
+    pub interrupt: watch::Sender<Interrupt>,
+}
+
+impl Claimed<'_> {
+    /// A session with the instance, and the sandbox that may stand behind it.
+    pub async fn open(&self, instance: &Instance) -> Result<(Session, Option<Sandbox>), Problem> {
+        instance.open(&self.access, &self.store).await
+    }
+
+    /// Connects; the lock is given back where that fails.
+    pub async fn connect(self, instance: &Instance) -> Result<Connected, Problem> {
+        match self.open(instance).await {
+            Ok((session, sandbox)) => Ok(Connected {
+                session,
+                interrupt: self.interrupt,
+                _sandbox: sandbox,
+            }),
+            Err(problem) => release(&self.store, Err(problem)).await,
+        }
+    }
+
+    /// Gives the lock back, whatever came of the command.
+    pub async fn close<T>(self, outcome: Result<T, Problem>) -> Result<T, Problem> {
+        release(&self.store, outcome).await
+    }
+}
+
 /// An instance that a command only reads, without state or lock.
 pub struct Visited {
     /// The instance's URL.
@@ -69,6 +105,8 @@ pub struct Endpoint<'a> {
     pub ca_file: Option<&'a Path>,
     /// Where state is kept, if not beside the config.
     pub state: Option<&'a GitlabState>,
+    /// How AutoGit runs the instance, if it does.
+    pub deploy: Option<&'a Deploy>,
 }
 
 impl<'a> From<&'a Config> for Endpoint<'a> {
@@ -79,6 +117,7 @@ impl<'a> From<&'a Config> for Endpoint<'a> {
             token: gitlab.token.as_ref(),
             ca_file: gitlab.ca_file.as_deref(),
             state: config.state.as_ref(),
+            deploy: gitlab.deploy.as_ref().map(|deployment| &deployment.spec),
         }
     }
 }
@@ -92,20 +131,27 @@ impl Instance {
         endpoint: Endpoint<'_>,
         locks: Option<&str>,
     ) -> Result<Connected, Problem> {
+        self.claim(global, endpoint, locks).await?.connect(self).await
+    }
+
+    /// Opens the store alone, as [`Instance::connect`] does before it connects.
+    pub async fn claim<'a>(
+        &self,
+        global: &'a Global,
+        endpoint: Endpoint<'a>,
+        locks: Option<&str>,
+    ) -> Result<Claimed<'a>, Problem> {
         let access = Access::new(global, endpoint, self.sandbox, self.allow_exec);
         let store = access.store().await?;
         let interrupt = match locks {
             Some(operation) => hold(&store, operation).await?,
             None => watch::Sender::default(),
         };
-        match self.open(&access, &store).await {
-            Ok((session, sandbox)) => Ok(Connected {
-                session,
-                interrupt,
-                _sandbox: sandbox,
-            }),
-            Err(problem) => release(&store, Err(problem)).await,
-        }
+        Ok(Claimed {
+            access,
+            store,
+            interrupt,
+        })
     }
 
     /// Connects for reading alone: no state is opened, and nothing is locked.
@@ -180,7 +226,12 @@ impl<'a> Access<'a> {
 
     /// The store: the one that is configured, or the sandbox's own.
     pub async fn store(&self) -> Result<Store, Problem> {
-        match self.endpoint.state.filter(|_| !self.sandbox) {
+        // A GitLab that is still to be deployed cannot hold the state of that.
+        let state = self
+            .endpoint
+            .state
+            .filter(|_| !self.sandbox && self.endpoint.deploy.is_none());
+        match state {
             Some(state) => self.remote(state).await,
             None => self.directory(),
         }
@@ -213,14 +264,44 @@ impl<'a> Access<'a> {
         self.endpoint.url.ok_or_else(missing)
     }
 
+    /// The instance that AutoGit runs, if the config says so.
+    pub async fn deployed(&self, config: &Config) -> Result<Option<instance::Instance>, Problem> {
+        let deployment = config.gitlab.deploy.as_ref().filter(|_| !self.sandbox);
+        let Some(deployment) = deployment else {
+            return Ok(None);
+        };
+        let state = self.global.config.with_file_name(".autogit");
+        let opened = instance::Instance::open(&deployment.spec, self.url()?, &state, self.secrets.clone());
+        Ok(Some(opened.await?))
+    }
+
     async fn settings(&self, token: Option<&SecretRef>) -> Result<Settings, Problem> {
         let url = self.url()?;
-        let token = token.ok_or_else(|| self.missing("token", "{env: AUTOGIT_TOKEN}"))?;
         check_url(url, std::env::var("AUTOGIT_URL").ok().as_deref())?;
-        let token = self.secrets.token(token).await?;
-        let mut settings = Settings::new(url.clone(), token);
         let folder = folder(&self.global.config);
-        settings.ca_file = self.endpoint.ca_file.map(|file| folder.join(file));
+        let mut ca_file = self.endpoint.ca_file.map(|file| folder.join(file));
+        let place = self.endpoint.deploy.map(|spec| {
+            let state = self.global.config.with_file_name(".autogit");
+            Place::new(&state, instance::name(spec))
+        });
+        let token = match (token, &place) {
+            (Some(token), _) => self.secrets.token(token).await?,
+            (None, Some(place)) => {
+                let token = place.read_token()?.ok_or_else(|| {
+                    Problem::new("failed to reach GitLab: AutoGit has no token on it yet")
+                        .help("run `autogit apply`, which makes one, or set `gitlab.token`")
+                })?;
+                self.secrets.keep(token.clone());
+                token
+            }
+            (None, None) => return Err(self.missing("token", "{env: AUTOGIT_TOKEN}")),
+        };
+        if let (None, Some(place)) = (&ca_file, &place) {
+            let (authority, _) = place.authority();
+            ca_file = authority.exists().then_some(authority);
+        }
+        let mut settings = Settings::new(url.clone(), token);
+        settings.ca_file = ca_file;
         Ok(settings)
     }
 

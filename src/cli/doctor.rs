@@ -59,6 +59,7 @@ impl Args {
                     token: Some(&token),
                     ca_file: self.ca_file.as_deref(),
                     state: None,
+                    deploy: None,
                 };
                 examine(endpoint, &Secrets::new(".", false), &mut diagnosis).await;
             }

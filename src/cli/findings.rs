@@ -75,6 +75,9 @@ fn diagnostic(message: &str, places: &[(&Address, Option<&str>)], config: &Confi
 }
 
 fn position(config: &Config, address: &Address, field: Option<&str>) -> Option<Position> {
+    if let (Some(deployment), "instance") = (&config.gitlab.deploy, &*address.kind) {
+        return deployment.position(field.unwrap_or_default()).cloned();
+    }
     let declared = config.declarations.get(address)?;
     let origin = field.and_then(|field| declared.origins.get(field));
     Some(origin.map_or_else(|| declared.position.clone(), |origin| origin.position.clone()))

@@ -18,6 +18,7 @@ mod revert;
 mod run;
 mod sandbox;
 mod schema;
+mod stage;
 mod state;
 mod status;
 mod unlock;

@@ -6,13 +6,14 @@ use std::time::Instant;
 use anstream::{eprintln, print, println};
 use serde_json::json;
 
-use super::connect::{Instance, desired, load};
+use super::connect::{Claimed, Instance, desired, load};
 use super::output::{color, stdout_color};
+use super::stage::{self, Outlook};
 use super::{Exit, Global, Problem, findings};
 use crate::config::{Config, Edition, Listed, Loaded, Prune};
 use crate::core::{Address, Plan, Reported, Step};
-use crate::engine::{Planned, SavedPlan, Seen, Session, Survey, Targets};
-use crate::render::{self, Cost, Header, Role, Style, View, count};
+use crate::engine::{Planned, SavedPlan, Seen, Session, Stage, Survey, Targets};
+use crate::render::{self, Cost, Header, Known, Role, Style, View, count};
 
 /// Show what `apply` would change; writes nothing
 #[derive(clap::Args)]
@@ -84,7 +85,14 @@ impl Args {
         if let Some(address) = self.explain.as_ref().filter(|address| !loaded.depends(address)) {
             return explain(&loaded, address, None, self.format);
         }
-        let connected = self.instance.connect(global, (&config).into(), None).await?;
+        let claimed = self.instance.claim(global, (&config).into(), None).await?;
+        let stage = stage::survey(&claimed, &config, !self.no_secrets).await?;
+        if let Some(stage) = stage.filter(Stage::has_something) {
+            return self
+                .outlook(global, &claimed, &stage, (&loaded, &config), started)
+                .await;
+        }
+        let connected = claimed.connect(&self.instance).await?;
         let session = &connected.session;
         if let (Some(address), Some(roots)) = (&self.explain, loaded.roots()) {
             let inventory = session.inventory(&roots).await?;
@@ -129,6 +137,36 @@ impl Args {
 }
 
 impl Args {
+    /// The plan of an instance that is not as declared yet, and of what lives on it.
+    async fn outlook(
+        &self,
+        global: &Global,
+        claimed: &Claimed<'_>,
+        stage: &Stage,
+        (loaded, config): (&Loaded, &Config),
+        started: Instant,
+    ) -> Result<Exit, Problem> {
+        let targets = self.chosen.targets()?;
+        let outlook =
+            Outlook::new(stage, claimed, global, &self.instance, (loaded, config), &targets).await?;
+        show_offline(&outlook.header, &outlook.plan, started, self.format, global);
+        let found = findings::of_plan(&outlook.plan, config);
+        findings::show(&loaded.sources, &found, color());
+        self.write_reports(&outlook.plan)?;
+        if self.out.is_some() {
+            return Err(Problem::new(
+                "failed to save the plan: the instance itself is not as declared, and what lives on it is planned again once it is",
+            )
+            .help("run `autogit apply`, which asks before it changes anything"));
+        }
+        let changes = !outlook.plan.steps.iter().all(Step::takes_over_only);
+        Ok(match (found.is_empty(), changes) {
+            (false, _) => Exit::Failed,
+            (true, true) if self.detailed_exitcode => Exit::Changes,
+            (true, _) => Exit::Done,
+        })
+    }
+
     /// Writes the reports that were asked for.
     fn write_reports(&self, plan: &Plan) -> Result<(), Problem> {
         let terraform = || format!("{:#}\n", render::terraform_report(plan));
@@ -174,15 +212,35 @@ pub fn show(
         reported,
         cost: Some(cost),
     };
+    print_view(&view, format, global);
+}
+
+/// Prints the plan of an instance that is not as declared yet.
+pub fn show_offline(header: &Header, plan: &Plan, started: Instant, format: Format, global: &Global) {
+    let cost = Cost {
+        requests: 0,
+        writes: 0,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    let view = View {
+        header,
+        plan,
+        reported: &[],
+        cost: Some(cost),
+    };
+    print_view(&view, format, global);
+}
+
+fn print_view(view: &View, format: Format, global: &Global) {
     let style = Style {
         colour: stdout_color(),
         width: None,
         full: global.verbose > 0,
     };
     match format {
-        Format::Text => print!("{}", render::text(&view, style)),
-        Format::Json => println!("{:#}", render::json(&view)),
-        Format::Markdown => print!("{}", render::markdown(&view)),
+        Format::Text => print!("{}", render::text(view, style)),
+        Format::Json => println!("{:#}", render::json(view)),
+        Format::Markdown => print!("{}", render::markdown(view)),
     }
 }
 
@@ -191,18 +249,20 @@ pub fn header(session: &Session) -> Header {
     let about = &session.about;
     Header {
         url: session.url.to_string(),
-        user: about.user.clone(),
-        role: if about.admin {
-            Role::Administrator
-        } else {
-            Role::User
-        },
-        edition: if about.enterprise {
-            Edition::Ee
-        } else {
-            Edition::Ce
-        },
-        version: about.version.clone(),
+        known: Some(Known {
+            user: about.user.clone(),
+            role: if about.admin {
+                Role::Administrator
+            } else {
+                Role::User
+            },
+            edition: if about.enterprise {
+                Edition::Ee
+            } else {
+                Edition::Ce
+            },
+            version: about.version.clone(),
+        }),
         store: session.store.describe(),
     }
 }

@@ -9,6 +9,7 @@ use super::connect::{Access, Instance, desired, load};
 use super::output::color;
 use super::report::Outcome;
 use super::run::{Leave, Observed, Run};
+use super::stage::Agreed;
 use super::validate::Format;
 use super::{Exit, Global, Problem, findings};
 use crate::config::{Config, Loaded};
@@ -74,6 +75,7 @@ impl Args {
             format: self.format,
             interrupt: &connected.interrupt,
             outcome: Outcome::default(),
+            agreed: Agreed::default(),
         };
         let outcome = self.revert(run, &loaded, &config).await;
         connected.close(outcome).await

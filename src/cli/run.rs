@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::output::can_ask;
 use super::progress::Lines;
 use super::report::Outcome;
+use super::stage::Agreed;
 use super::validate::Format;
 use super::{Global, Problem, plan};
 use crate::core::{Action, Address, Allowed, Impact, Live, Plan, Reported, Step};
@@ -89,6 +90,8 @@ pub struct Run<'a> {
     pub format: Format,
     pub interrupt: &'a watch::Sender<Interrupt>,
     pub outcome: Outcome,
+    /// What was shown and agreed to before.
+    pub agreed: Agreed,
 }
 
 /// What a plan was made from.

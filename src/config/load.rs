@@ -213,6 +213,6 @@ fn unmatched(reusable: &Reusable, matched: &BTreeMap<&str, BTreeSet<core::Path>>
 /// The grammar, with the names that are kept for what is not built yet.
 fn compile(schema: &Value) -> Grammar {
     let mut grammar = Grammar::compile(schema);
-    grammar.set_planned(GITLAB, &["deploy", "settings"]);
+    grammar.set_planned(GITLAB, &["settings"]);
     grammar
 }

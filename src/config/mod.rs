@@ -2,6 +2,7 @@
 
 mod check;
 mod decode;
+pub mod deploy;
 mod diagnostic;
 mod explain;
 mod grammar;
@@ -34,7 +35,8 @@ pub use inventory::Listed;
 pub use judge::{Declarable, Judge};
 pub use load::{Loaded, Reporting, Settled, load, load_bytes};
 pub use model::{
-    Config, Declaration, Edition, Gitlab, GitlabState, Mode, Origin, Policy, Position, Prune, SecretRef, Via,
+    Config, Declaration, Deployment, Edition, Gitlab, GitlabState, Mode, Origin, Policy, Position, Prune,
+    SecretRef, Via,
 };
 pub use reference::reference;
 pub use rules::Roots;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::deploy::Deploy;
 use crate::core::{Address, Path};
 
 /// A place in one of the config's files.
@@ -151,6 +152,31 @@ pub struct Gitlab {
     pub edition: Option<Edition>,
     /// A PEM file with the certificate authority that signed the instance's certificate, relative to the config.
     pub ca_file: Option<PathBuf>,
+    /// How AutoGit runs the instance, if it does.
+    pub deploy: Option<Deployment>,
+}
+
+/// The `deploy` section, and where it is written.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// What is written.
+    pub spec: Deploy,
+    /// Where each of its fields is written, dotted from `deploy` on; the section itself under the empty name.
+    pub positions: BTreeMap<String, Position>,
+}
+
+impl Deployment {
+    /// Where a field is written, or what comes nearest to it.
+    pub fn position(&self, field: &str) -> Option<&Position> {
+        let mut field = field;
+        loop {
+            match (self.positions.get(field), field.rsplit_once('.')) {
+                (Some(position), _) => return Some(position),
+                (None, Some((outer, _))) => field = outer,
+                (None, None) => return self.positions.get(""),
+            }
+        }
+    }
 }
 
 /// Which GitLab is there.

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::deploy::Deploy;
 use super::layout::{PRESET_SECTION, PRESETS, RULES};
 use super::model::{Edition, GitlabState, Mode, Policy, Prune, SecretRef};
 use super::shape::Shape;
@@ -50,6 +51,8 @@ pub(super) struct GitlabSection {
     /// A PEM file with the certificate authority that signed the instance's certificate, relative to the config.
     #[schemars(extend("examples" = ["ca.pem"]))]
     pub ca_file: Option<PathBuf>,
+    /// Makes AutoGit run the GitLab at `url` itself. `token` may be left out then: AutoGit makes one, and renews it.
+    pub deploy: Option<Deploy>,
 }
 
 /// Where AutoGit keeps its state: what it manages, and the lock. Beside the config unless this is set.

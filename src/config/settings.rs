@@ -1,12 +1,15 @@
 //! The parts of a config that stand once for all: how to reach GitLab, and what becomes of what is no longer declared.
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
 use super::check::{Extent, check};
+use super::deploy::{self, Deploy};
 use super::diagnostic::{Diagnostic, Report};
 use super::grammar::Grammar;
 use super::layout::Layout;
-use super::model::{Gitlab, GitlabState, Prune};
+use super::model::{Deployment, Gitlab, GitlabState, Position, Prune};
 use super::schema::{GITLAB, GitlabSection, INCLUDE, PRUNE, STATE, StateSection};
 use super::tree::{Entry, Node};
 
@@ -43,7 +46,9 @@ pub(super) fn gitlab(section: &Entry, grammar: &Grammar, report: &mut Report) ->
             token,
             edition,
             ca_file,
+            deploy,
         }) => Gitlab {
+            deploy: deploy.and_then(|spec| deployment(spec, section, url.as_ref(), report)),
             url,
             token,
             edition,
@@ -53,6 +58,32 @@ pub(super) fn gitlab(section: &Entry, grammar: &Grammar, report: &mut Report) ->
             report.add(section.key_span, "", Diagnostic::error(error.to_string()));
             Gitlab::default()
         }
+    }
+}
+
+/// The `deploy` section of `gitlab`, with where its parts stand.
+fn deployment(spec: Deploy, gitlab: &Entry, url: Option<&Url>, report: &mut Report) -> Option<Deployment> {
+    let section = gitlab.value.entry("deploy")?;
+    let Some(url) = url else {
+        let error = Diagnostic::error("`deploy` without `url`");
+        let error = error.help("write the URL that the instance is to have: `url: http://git.lan:3000`");
+        report.add(section.key_span, "", error);
+        return None;
+    };
+    for problem in deploy::check(&spec, url) {
+        let span = section.value.deepest(&problem.field).span;
+        report.add(span, "", Diagnostic::error(problem.message));
+    }
+    let mut positions = BTreeMap::from([(String::new(), report.sources.position(section.key_span))]);
+    note_positions("", &section.value, report, &mut positions);
+    Some(Deployment { spec, positions })
+}
+
+fn note_positions(prefix: &str, node: &Node, report: &Report, positions: &mut BTreeMap<String, Position>) {
+    for entry in node.entries() {
+        let field = format!("{prefix}{}", entry.key);
+        positions.insert(field.clone(), report.sources.position(entry.key_span));
+        note_positions(&format!("{field}."), &entry.value, report, positions);
     }
 }
 

@@ -216,6 +216,9 @@ pub struct Step {
     /// Why it cannot be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<String>,
+    /// What there is to know about how it is done: what is restarted, and for how long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Something that keeps a resource from being planned.
@@ -245,6 +248,9 @@ pub struct Plan {
     /// Only targets were planned.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// Why what lives on the instance is planned as it is declared, without having been looked at; `None`: it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisional: Option<String>,
 }
 
 impl Plan {
@@ -255,6 +261,22 @@ impl Plan {
             Some((change.before_str().into(), step.address.key.path.clone()))
         };
         self.steps.iter().filter_map(of).collect()
+    }
+
+    /// This plan, and then `next`, all of which waits for all of this.
+    pub fn then(mut self, next: Plan) -> Plan {
+        let first = self.steps.len();
+        self.steps.extend(next.steps.into_iter().map(|mut step| {
+            step.after.iter_mut().for_each(|before| *before += first);
+            step.after.splice(0..0, 0..first);
+            step
+        }));
+        self.problems.extend(next.problems);
+        self.unchanged += next.unchanged;
+        self.left_in_place += next.left_in_place;
+        self.partial |= next.partial;
+        self.provisional = self.provisional.or(next.provisional);
+        self
     }
 
     /// Whether nothing differs and nothing is wrong. Taking over what is as declared is no difference.
@@ -307,6 +329,7 @@ impl Step {
             last: false,
             after: Vec::new(),
             blocked: None,
+            notes: Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@ mod revert;
 mod saved;
 pub mod secrets;
 mod session;
+mod stage;
 pub mod state;
 mod survey;
 
@@ -22,6 +23,7 @@ pub use observe::{About, Reach};
 pub use revert::WayBack;
 pub use saved::{SavedPlan, Seen, Stale};
 pub use session::{Planned, Session};
+pub use stage::{Stage, StageError, on_an_empty_instance};
 pub use survey::{Survey, Targets};
 
 /// Why a run could not go on.

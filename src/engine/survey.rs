@@ -266,16 +266,18 @@ impl Survey {
 
     /// How many managed resources are not declared any more, and how many are managed.
     pub fn shrinkage(&self) -> (usize, usize) {
-        let managed = &self.ledger.resources;
+        // The instance itself is not among what lives on it.
+        let managed = self.ledger.resources.iter();
+        let managed = managed.filter(|(address, _)| kinds::by_name(&address.kind).is_some());
         let gone = managed
-            .iter()
+            .clone()
             .filter(|(address, entry)| entry.guards.is_none() && !self.wanted.contains_key(address));
-        (if self.partial { 0 } else { gone.count() }, managed.len())
+        (if self.partial { 0 } else { gone.count() }, managed.count())
     }
 }
 
 /// What the config asks for, without what this GitLab cannot do.
-fn wanted(config: &Config, about: &About) -> (BTreeMap<Address, Wanted>, Vec<Problem>) {
+pub(super) fn wanted(config: &Config, about: &About) -> (BTreeMap<Address, Wanted>, Vec<Problem>) {
     let mut problems = Vec::new();
     let wanted = config.declarations.iter().map(|(address, declared)| {
         let mut value = declared.value.clone();

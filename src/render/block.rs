@@ -49,6 +49,12 @@ impl<'a> Block<'a> {
         self.parts.iter().find_map(|step| step.blocked.as_deref())
     }
 
+    /// What there is to know about how it is done.
+    pub fn notes(&self) -> impl Iterator<Item = &'a str> {
+        let parts = self.parts.iter();
+        parts.flat_map(|step| step.notes.iter().map(String::as_str))
+    }
+
     /// What is shown of a field.
     pub fn show(&self, change: &Change, most: usize) -> Shown {
         value::show(change, self.action() == Action::Create, most)
@@ -110,7 +116,7 @@ fn likeness(parts: &[&Step]) -> String {
                 step.impact,
                 step.last,
             );
-            (what, changes, &step.blocked)
+            (what, changes, &step.blocked, &step.notes)
         })
         .collect();
     serde_json::to_string(&parts).expect("steps have string keys only")

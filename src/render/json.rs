@@ -19,6 +19,7 @@ pub fn json(view: &View) -> Value {
         unchanged,
         left_in_place,
         partial,
+        provisional,
     } = view.plan;
     let tally = block::tally(&block::blocks(view.plan));
     let document = Document {
@@ -38,6 +39,7 @@ pub fn json(view: &View) -> Value {
         unchanged: *unchanged,
         left_in_place: *left_in_place,
         partial: *partial,
+        provisional: provisional.as_deref(),
         cost: view.cost,
     };
     serde_json::to_value(document).expect("a plan has string keys only")
@@ -77,6 +79,9 @@ struct Document<'a> {
     left_in_place: usize,
     /// Only targets, and what they need, were planned.
     partial: bool,
+    /// Why what lives on the instance is planned as it is declared, without having been looked at; left out where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provisional: Option<&'a str>,
     /// What it took to make the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<Cost>,
@@ -118,6 +123,9 @@ struct StepOut<'a> {
     /// Why it cannot be done; left out where it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked: Option<&'a str>,
+    /// What there is to know about how it is done; left out where there is nothing.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
 }
 
 impl<'a> StepOut<'a> {
@@ -134,6 +142,7 @@ impl<'a> StepOut<'a> {
             after: &step.after,
             last: step.last,
             blocked: step.blocked.as_deref(),
+            notes: &step.notes,
         }
     }
 }

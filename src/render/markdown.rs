@@ -18,6 +18,10 @@ pub fn markdown(view: &View) -> String {
         .push_str(&format!("### {}\n\n", super::summary(view, &blocks)));
     page.out
         .push_str(&format!("{}\n", code(&view.header.to_string())));
+    if let Some(why) = &view.plan.provisional {
+        page.out
+            .push_str(&format!("\n{}\n", code(&super::provisional(why))));
+    }
     page.list(view.plan.problems.iter().map(problem), |_| 1);
     page.list(block::concerns(&blocks).iter().map(concern), |_| 1);
     for (action, resources) in block::tally(&blocks).actions {

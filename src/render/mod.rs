@@ -30,6 +30,16 @@ pub use text::{Style, text};
 pub struct Header {
     /// The instance's URL.
     pub url: String,
+    /// What answered there; left out where nothing is up yet.
+    #[serde(flatten)]
+    pub known: Option<Known>,
+    /// Where the state is kept.
+    pub store: String,
+}
+
+/// What a GitLab says of itself and of who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Known {
     /// Whose token was used.
     pub user: String,
     /// What that user is on the instance.
@@ -38,20 +48,20 @@ pub struct Header {
     pub edition: Edition,
     /// The instance's version: `18.8.4`.
     pub version: String,
-    /// Where the state is kept.
-    pub store: String,
 }
 
 impl fmt::Display for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Header {
-            url,
+        let Header { url, known, store } = self;
+        let Some(Known {
             user,
             role,
             edition,
             version,
-            store,
-        } = self;
+        }) = known
+        else {
+            return write!(f, "GitLab at {url}, not up yet, state in {store}");
+        };
         let edition = match edition {
             Edition::Ce => "CE",
             Edition::Ee => "EE",
@@ -173,6 +183,11 @@ fn summary(view: &View, blocks: &[Block]) -> String {
         (false, true) => "Plan of the targets only: ",
     };
     format!("{sentence}{rest}").trim_end().to_owned()
+}
+
+/// What to keep in mind of a plan of which a part was not looked at.
+fn provisional(why: &str) -> String {
+    format!("provisional: {why}; what lives on it is planned again, and shown again, once it is up")
 }
 
 /// What a rule in report mode comes to.

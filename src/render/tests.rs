@@ -7,7 +7,7 @@ mod safety;
 
 use serde_json::{Value, json};
 
-use super::{Cost, Header, Role, Style, View, json as as_json, markdown, text, warnings};
+use super::{Cost, Header, Known, Role, Style, View, json as as_json, markdown, text, warnings};
 use crate::config::Edition;
 use crate::core::{Action, Cause, Change, Fields, Impact, Ownership, Plan, Problem, Reason, Step};
 
@@ -16,10 +16,12 @@ const CANARY: &str = "glpat-canary";
 fn header() -> Header {
     Header {
         url: "https://git.example.org".into(),
-        user: "root".into(),
-        role: Role::Administrator,
-        edition: Edition::Ce,
-        version: "18.8.4".into(),
+        known: Some(Known {
+            user: "root".into(),
+            role: Role::Administrator,
+            edition: Edition::Ce,
+            version: "18.8.4".into(),
+        }),
         store: ".autogit".into(),
     }
 }
@@ -59,6 +61,7 @@ fn step(address: &str, action: Action, reason: Reason, changes: Vec<Change>) -> 
         last: false,
         after: Vec::new(),
         blocked: None,
+        notes: Vec::new(),
     }
 }
 
@@ -156,6 +159,7 @@ fn plan() -> Plan {
         unchanged: 12,
         left_in_place: 4,
         partial: false,
+        provisional: None,
     }
 }
 

@@ -36,6 +36,9 @@ pub fn text(view: &View, style: Style) -> String {
         &plain(&view.header.to_string()),
     );
     page.line(0, &header);
+    if let Some(why) = &view.plan.provisional {
+        page.line(0, &super::provisional(why));
+    }
     for block in &blocks {
         page.line(0, "");
         page.block(block);
@@ -93,6 +96,11 @@ impl Page {
         self.line(0, &format!("{mark} {name} [{}]{impacts}", block.reason()));
         self.fields(block);
         self.addresses(block);
+        for note in block.notes() {
+            let note = format!("→ {}", plain(note));
+            let note = self.marked("", &note);
+            self.line(4, &note);
+        }
         if let Some(why) = block.blocked() {
             let blocked = self.paint(AnsiColor::Red.on_default(), "blocked:");
             self.line(4, &format!("{blocked} {}", plain(why)));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Header, Style, json as as_json, junit_report, markdown, text, warnings};
+use super::super::{Style, json as as_json, junit_report, markdown, text, warnings};
 use super::{CANARY, change, header, many, plan, view, weakens};
 use crate::core::{Impact, Plan, Problem};
 
@@ -57,10 +57,8 @@ fn hostile() -> Plan {
 #[test]
 fn live_data_cannot_act_on_a_terminal() {
     let plan = hostile();
-    let header = Header {
-        user: HOSTILE.into(),
-        ..header()
-    };
+    let mut header = header();
+    header.known.as_mut().expect("it is known").user = HOSTILE.into();
     let pages = [
         text(&view(&header, &plan), Style::default()),
         warnings(&plan).join("\n"),

@@ -1,0 +1,130 @@
+//! The stage before all others: the instance itself, which everything else lives in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::state::{FingerprintKey, Ledger, StateError, Store};
+use super::{About, Error, secrets, survey};
+use crate::config::Config;
+use crate::core::planner::{self, Inputs};
+use crate::core::{Entry, Live, Plan, Step};
+use crate::instance::{self, Heard, Instance, Known, Site};
+use crate::kinds;
+
+/// The instance, what is there of it, and what is to be done to it.
+pub struct Stage {
+    /// The instance that is declared.
+    pub instance: Instance,
+    /// What is there.
+    pub site: Site,
+    /// What is to be done.
+    pub plan: Plan,
+    ledger: Ledger,
+    key: FingerprintKey,
+}
+
+/// Why a stage could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The instance could not be brought about.
+    #[error(transparent)]
+    Instance(#[from] instance::Error),
+    /// State could not be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Stage {
+    /// Looks at what is there, and plans. Secrets are compared only where it `resolves`.
+    ///
+    /// # Errors
+    /// When Docker does not answer, or state cannot be used.
+    pub async fn survey(instance: Instance, store: &Store, resolves: bool) -> Result<Self, StageError> {
+        let ledger = store.load().await?;
+        let key = store.fingerprint_key().await?;
+        let site = instance.survey().await?;
+        let known = Known {
+            ledger: &ledger.resources,
+            fingerprint: &|address, field, value| key.of(address, field, value),
+            resolves,
+        };
+        let plan = instance.plan(&site, &known).await;
+        Ok(Stage {
+            instance,
+            site,
+            plan,
+            ledger,
+            key,
+        })
+    }
+
+    /// Whether there is anything to do or to tell.
+    pub fn has_something(&self) -> bool {
+        self.step().is_some() || !self.plan.problems.is_empty()
+    }
+
+    /// The step that changes the instance.
+    pub fn step(&self) -> Option<&Step> {
+        self.plan.steps.first()
+    }
+
+    /// Does what is planned, and records it.
+    ///
+    /// # Errors
+    /// When something failed.
+    pub async fn carry_out(&self, store: &Store, heard: &dyn Heard) -> Result<(), StageError> {
+        let Some(step) = self.step() else { return Ok(()) };
+        let applied = self.instance.apply(&self.site, step, heard).await?;
+        let asked = &step.value;
+        let mut entry = Entry {
+            id: applied.id,
+            origin: step.origin,
+            fingerprints: survey::fingerprints(&self.key, &step.address, asked, &applied.value),
+            guards: None,
+        };
+        for (field, secret) in &applied.secrets {
+            let value = serde_json::Value::from(secrecy::ExposeSecret::expose_secret(secret));
+            let print = self.key.of(&step.address, field, &value);
+            entry.fingerprints.insert(field.clone(), print);
+        }
+        let mut ledger = self.ledger.clone();
+        ledger.resources.insert(step.address.clone(), entry);
+        Ok(store.save(ledger).await?)
+    }
+}
+
+/// What would be made on an instance that is empty.
+///
+/// # Errors
+/// When resources need each other in a circle.
+pub async fn on_an_empty_instance(config: &Config, key: &FingerprintKey) -> Result<Plan, Error> {
+    let enterprise = config
+        .gitlab
+        .deploy
+        .as_ref()
+        .is_some_and(|deployment| deployment.spec.docker.image.contains("gitlab-ee"));
+    let about = About {
+        version: String::new(),
+        enterprise,
+        user: String::new(),
+        admin: true,
+    };
+    let (mut wanted, problems) = survey::wanted(config, &about);
+    secrets::fingerprint(&mut wanted, None, key).await;
+    let live: BTreeMap<_, _> = wanted
+        .keys()
+        .map(|address| (address.clone(), Live::Absent))
+        .collect();
+    let mut plan = planner::plan(&Inputs {
+        wanted: &wanted,
+        live: &live,
+        ledger: &BTreeMap::new(),
+        rules: &kinds::rules(),
+        prunes_owned: false,
+        complete: &BTreeSet::new(),
+        spared: &BTreeSet::new(),
+        partial: false,
+        fingerprint: &|address, field, value| key.of(address, field, value),
+    })?;
+    plan.problems.extend(problems);
+    Ok(plan)
+}

@@ -1,0 +1,41 @@
+//! The site: what is there, beside what is to be.
+
+use super::{Blueprint, Error, Instance, observe, preflight};
+use crate::core::{Live, Problem};
+use crate::live::docker::Engine;
+
+/// What was found, and what follows from what is declared.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The Docker Engine.
+    pub engine: Engine,
+    /// What is to be.
+    pub blueprint: Blueprint,
+    /// What is there.
+    pub live: Live,
+    /// What stands in the way.
+    pub problems: Vec<Problem>,
+    /// Whether there is no data of an instance yet, so that what comes up is empty.
+    pub is_new: bool,
+}
+
+impl Instance {
+    /// Reads Docker, the host, and the files that AutoGit keeps. Changes nothing.
+    ///
+    /// # Errors
+    /// When Docker does not answer.
+    pub async fn survey(&self) -> Result<Site, Error> {
+        let engine = self.looker.engine().await?;
+        let blueprint = Blueprint::new(&self.spec, &self.url, &self.place);
+        let live = observe::observe(self, &blueprint).await?;
+        let problems = preflight::check(self, &engine, &blueprint, &live).await?;
+        let is_new = matches!(live, Live::Absent) && !observe::has_data(self, &blueprint).await?;
+        Ok(Site {
+            engine,
+            blueprint,
+            live,
+            problems,
+            is_new,
+        })
+    }
+}
