@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use super::{Error, Instance, Site};
+use super::{Error, Instance, Site, upgrade};
 use crate::core::{Fields, Step};
 
 /// Hears what goes on, phase by phase.
@@ -31,7 +31,14 @@ impl Instance {
     ///
     /// # Errors
     /// When something failed; what was there before is there again where that is possible, and the message says so.
-    pub async fn apply(&self, _site: &Site, _step: &Step, _heard: &dyn Heard) -> Result<Applied, Error> {
+    pub async fn apply(&self, site: &Site, step: &Step, heard: &dyn Heard) -> Result<Applied, Error> {
+        if step
+            .changes
+            .iter()
+            .any(|change| change.field == "image" && change.before.is_some())
+        {
+            upgrade::prepare(self, site, step, heard).await?;
+        }
         Err(Error::failed(
             "failed to deploy: this is being built",
             "wait for it",

@@ -4,6 +4,7 @@
 //! by the same planner as everything else: one resource, `instance.<name>`, with a field for everything that can differ.
 
 mod apply;
+pub mod backup;
 mod blueprint;
 mod bootstrap;
 mod endpoints;
@@ -14,6 +15,7 @@ mod plan;
 mod preflight;
 mod rules;
 mod site;
+mod upgrade;
 mod wait;
 
 use std::path::Path;

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::blueprint::secret_field;
-use super::{Instance, Site, rules};
+use super::{Instance, Site, rules, upgrade};
 use crate::core::planner::{self, Inputs};
 use crate::core::{Address, Entry, Plan, Problem, Wanted};
 
@@ -25,6 +25,8 @@ impl Instance {
     pub async fn plan(&self, site: &Site, known: &Known<'_>) -> Plan {
         let address = self.address();
         let mut problems = site.problems.clone();
+        let (refusals, notes) = upgrade::judge(self, site);
+        problems.extend(refusals);
         let mut wanted = Wanted {
             value: site.blueprint.fields(),
             ..Wanted::default()
@@ -68,6 +70,9 @@ impl Instance {
         });
         let mut plan = plan.expect("one resource alone needs no other");
         plan.problems.extend(problems);
+        if let Some(step) = plan.steps.first_mut() {
+            step.notes.extend(notes);
+        }
         if let (Some(problem), Some(step)) = (plan.problems.first(), plan.steps.first_mut()) {
             step.blocked = Some(problem.message.clone());
         }
