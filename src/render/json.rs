@@ -123,8 +123,7 @@ struct StepOut<'a> {
     /// Why it cannot be done; left out where it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked: Option<&'a str>,
-    /// What there is to know about how it is done; left out where there is nothing.
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    /// What there is to know about how it is done.
     notes: &'a [String],
 }
 
