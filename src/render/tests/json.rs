@@ -30,6 +30,7 @@ fn json_of_everything() {
       "impact": "neutral",
       "kind": "repo",
       "last": true,
+      "notes": [],
       "number": 1,
       "reason": "missing",
       "reason_text": "not there yet"
