@@ -8,8 +8,10 @@ use url::Url;
 
 use super::output::color;
 use super::{Global, Problem, findings, interrupt};
-use crate::config::deploy::Deploy;
-use crate::config::{self, Config, Diagnostic, GitlabState, Loaded, SecretRef, Severity, Sources};
+use crate::config::deploy::{Deploy, Tls};
+use crate::config::{
+    self, Config, Deployment, Diagnostic, GitlabState, Loaded, SecretRef, Severity, Sources,
+};
 use crate::engine::state::{Directory, Remote, Store};
 use crate::engine::{About, Desired, Interrupt, Session};
 use crate::instance::{self, Place};
@@ -270,39 +272,33 @@ impl<'a> Access<'a> {
         let Some(deployment) = deployment else {
             return Ok(None);
         };
-        let state = self.global.config.with_file_name(".autogit");
+        let state = state_folder(self.global);
         let opened = instance::Instance::open(&deployment.spec, self.url()?, &state, self.secrets.clone());
         Ok(Some(opened.await?))
     }
 
     async fn settings(&self, token: Option<&SecretRef>) -> Result<Settings, Problem> {
         let url = self.url()?;
+        let token = token.ok_or_else(|| self.missing("token", "{env: AUTOGIT_TOKEN}"))?;
         check_url(url, std::env::var("AUTOGIT_URL").ok().as_deref())?;
-        let folder = folder(&self.global.config);
-        let mut ca_file = self.endpoint.ca_file.map(|file| folder.join(file));
-        let place = self.endpoint.deploy.map(|spec| {
-            let state = self.global.config.with_file_name(".autogit");
-            Place::new(&state, instance::name(spec))
-        });
-        let token = match (token, &place) {
-            (Some(token), _) => self.secrets.token(token).await?,
-            (None, Some(place)) => {
-                let token = place.read_token()?.ok_or_else(|| {
-                    Problem::new("failed to reach GitLab: AutoGit has no token on it yet")
-                        .help("run `autogit apply`, which makes one, or set `gitlab.token`")
-                })?;
-                self.secrets.keep(token.clone());
-                token
+        let token = self.secrets.token(token).await.map_err(|error| {
+            let problem = Problem::new(error.to_string());
+            match self.endpoint.deploy {
+                Some(_) => problem.help("`autogit apply` makes AutoGit's own token once the instance is up"),
+                None => problem,
             }
-            (None, None) => return Err(self.missing("token", "{env: AUTOGIT_TOKEN}")),
-        };
-        if let (None, Some(place)) = (&ca_file, &place) {
-            let (authority, _) = place.authority();
-            ca_file = authority.exists().then_some(authority);
-        }
+        })?;
         let mut settings = Settings::new(url.clone(), token);
-        settings.ca_file = ca_file;
+        let folder = folder(&self.global.config);
+        settings.ca_file = self.endpoint.ca_file.map(|file| folder.join(file));
         Ok(settings)
+    }
+
+    /// Reads the token anew when it is needed next: it may have been renewed.
+    pub fn forget_token(&self) {
+        if let Some(reference) = self.endpoint.token {
+            self.secrets.forget(reference);
+        }
     }
 
     fn missing(&self, key: &str, example: &str) -> Problem {
@@ -380,10 +376,12 @@ pub fn sandbox_data(store: &Directory) -> PathBuf {
 
 /// The state of an instance, beside the config.
 pub fn directory(global: &Global, instance: &str) -> Result<Directory, Problem> {
-    Ok(Directory::open(
-        &global.config.with_file_name(".autogit"),
-        instance,
-    )?)
+    Ok(Directory::open(&state_folder(global), instance)?)
+}
+
+/// Where AutoGit keeps what it has to remember, beside the config.
+pub fn state_folder(global: &Global) -> PathBuf {
+    global.config.with_file_name(".autogit")
 }
 
 /// Loads the config, and shows whatever is wrong with it.
@@ -391,8 +389,25 @@ pub fn load(global: &Global) -> Result<(Loaded, Config), Problem> {
     let mut loaded = config::load(&global.config, &kinds::shapes());
     findings::show(&loaded.sources, &loaded.diagnostics, color());
     match loaded.config.take() {
-        Some(config) => Ok((loaded, config)),
+        Some(mut config) => {
+            complete(global, &mut config);
+            Ok((loaded, config))
+        }
         None => Err(unusable(global, &loaded.diagnostics)),
+    }
+}
+
+/// Fills in how AutoGit reaches a GitLab that it runs itself, where the config leaves that open.
+fn complete(global: &Global, config: &mut Config) {
+    let gitlab = &mut config.gitlab;
+    let Some(Deployment { spec, .. }) = &gitlab.deploy else {
+        return;
+    };
+    let place = Place::new(&state_folder(global), instance::name(spec));
+    gitlab.token.get_or_insert_with(|| SecretRef::File(place.token()));
+    if matches!(spec.tls, Some(Tls::SelfSigned {})) {
+        let (authority, _) = place.authority();
+        gitlab.ca_file.get_or_insert(authority);
     }
 }
 
@@ -409,9 +424,10 @@ pub async fn desired(
     let inventory = session.inventory(&roots).await?;
     let settled = loaded.settle(&inventory.repos);
     findings::show(&settled.sources, &settled.diagnostics, color());
-    let config = settled
+    let mut config = settled
         .config
         .ok_or_else(|| unusable(global, &settled.diagnostics))?;
+    complete(global, &mut config);
     let desired = Desired {
         config,
         reported: settled.reported,

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 use url::Url;
 
-use super::connect::{Access, Endpoint, folder, instance_url};
+use super::connect::{Access, Endpoint, folder, instance_url, state_folder};
 use super::output::color;
 use super::validate::Format;
 use super::{Exit, Global, Problem, findings};
@@ -120,7 +120,7 @@ async fn from_config(global: &Global, diagnosis: &mut Diagnosis) -> Option<Url> 
             Ok(store) => doctor::store(&store).await,
             Err(problem) => vec![Check::failed("state", problem.message())],
         },
-        (None, Some(url)) => doctor::directory(&global.config.with_file_name(".autogit"), url.as_str()).await,
+        (None, Some(url)) => doctor::directory(&state_folder(global), url.as_str()).await,
         (None, None) => Vec::new(),
     };
     diagnosis.checks.extend(state);

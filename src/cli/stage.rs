@@ -72,7 +72,7 @@ impl Outlook {
         };
         let (rest, header) = if stage.site.is_new {
             let key = claimed.store.fingerprint_key().await?;
-            let mut rest = on_an_empty_instance(config, &key).await?;
+            let mut rest = on_an_empty_instance(config, targets, &key).await?;
             rest.provisional = Some("the instance does not exist yet".into());
             (rest, unknown)
         } else {
@@ -199,6 +199,7 @@ impl Bringing<'_> {
             }
         }
         phases.0.finish_and_clear();
+        self.claimed.access.forget_token();
         if self.format == Format::Text {
             println!("  {} {}", step.action.done(), step.address);
         }

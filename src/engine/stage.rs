@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::{FingerprintKey, Ledger, StateError, Store};
-use super::{About, Error, secrets, survey};
+use super::{About, Error, Targets, secrets, survey};
 use crate::config::Config;
 use crate::core::planner::{self, Inputs};
 use crate::core::{Entry, Live, Plan, Step};
@@ -95,8 +95,12 @@ impl Stage {
 /// What would be made on an instance that is empty.
 ///
 /// # Errors
-/// When resources need each other in a circle.
-pub async fn on_an_empty_instance(config: &Config, key: &FingerprintKey) -> Result<Plan, Error> {
+/// When a target names nothing, or resources need each other in a circle.
+pub async fn on_an_empty_instance(
+    config: &Config,
+    targets: &Targets,
+    key: &FingerprintKey,
+) -> Result<Plan, Error> {
     let enterprise = config
         .gitlab
         .deploy
@@ -109,6 +113,10 @@ pub async fn on_an_empty_instance(config: &Config, key: &FingerprintKey) -> Resu
         admin: true,
     };
     let (mut wanted, problems) = survey::wanted(config, &about);
+    let chosen = targets.choose(config, None)?;
+    if let Some(chosen) = &chosen {
+        wanted = planner::narrow(&wanted, chosen.iter().cloned(), &kinds::rules());
+    }
     secrets::fingerprint(&mut wanted, None, key).await;
     let live: BTreeMap<_, _> = wanted
         .keys()
@@ -122,7 +130,7 @@ pub async fn on_an_empty_instance(config: &Config, key: &FingerprintKey) -> Resu
         prunes_owned: false,
         complete: &BTreeSet::new(),
         spared: &BTreeSet::new(),
-        partial: false,
+        partial: chosen.is_some(),
         fingerprint: &|address, field, value| key.of(address, field, value),
     })?;
     plan.problems.extend(problems);

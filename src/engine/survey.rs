@@ -8,6 +8,7 @@ use super::{Desired, Error, claims, desired, reported, secrets};
 use crate::config::{Config, Policy, Prune};
 use crate::core::planner::{self, Inputs, narrow};
 use crate::core::{Address, Entry, Fields, Key, Live, Path, Plan, Problem, Reported, Wanted};
+use crate::instance;
 use crate::kinds::{self, Listing};
 use crate::live::gitlab::Reader;
 use crate::live::secrets::Secrets;
@@ -28,14 +29,21 @@ impl Targets {
         globs.iter().map(pattern).collect::<Result<_, _>>().map(Targets)
     }
 
-    fn choose(&self, desired: &Desired) -> Result<Option<BTreeSet<Address>>, Error> {
+    /// The declared addresses that are meant; `None`: all. The instance itself is one of them.
+    pub(super) fn choose(
+        &self,
+        config: &Config,
+        reported: Option<&Config>,
+    ) -> Result<Option<BTreeSet<Address>>, Error> {
+        let deployment = config.gitlab.deploy.as_ref();
+        let instance = deployment.map(|deployment| instance::address(&deployment.spec));
         let mut chosen = BTreeSet::new();
         for pattern in &self.0 {
             let matches = |address: &&Address| pattern.matches(&address.to_string());
-            let configs = [Some(&desired.config), desired.reported.as_ref()]
-                .into_iter()
-                .flatten();
-            let declared = configs.flat_map(|config| config.declarations.keys());
+            let configs = [Some(config), reported].into_iter().flatten();
+            let declared = configs
+                .flat_map(|config| config.declarations.keys())
+                .chain(&instance);
             let mut matching = declared.filter(matches).cloned().peekable();
             if matching.peek().is_none() {
                 return Err(Error::NoSuchTarget(pattern.to_string()));
@@ -119,7 +127,7 @@ impl Survey {
         key: &FingerprintKey,
     ) -> Result<Self, Error> {
         let config = &desired.config;
-        let chosen = targets.choose(desired)?;
+        let chosen = targets.choose(config, desired.reported.as_ref())?;
         let asked = Asked::of(config, &about, chosen.as_ref(), values, key).await;
         let would = match &desired.reported {
             Some(reported) => Some(Asked::of(reported, &about, chosen.as_ref(), values, key).await),

@@ -138,6 +138,12 @@ impl Secrets {
             .push(token);
     }
 
+    /// Reads what `reference` points at anew when it is needed next.
+    pub fn forget(&self, reference: &SecretRef) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(&format!("{reference:?}"));
+    }
+
     /// The secret that `reference` points at, to become a value of something.
     ///
     /// # Errors
