@@ -107,7 +107,7 @@ async fn from_config(global: &Global, diagnosis: &mut Diagnosis) -> Option<Url> 
         ));
         return None;
     };
-    let resources = config.declarations.len();
+    let resources = config.resources();
     diagnosis.checks.push(Check::ok(
         "config",
         format!("{file} declares {}", count(resources as u64, "resource")),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::output::color;
 use super::{Exit, Global, Problem, connect, findings};
-use crate::config::{self, Severity};
+use crate::config::{self, Config, Severity};
 use crate::core::Plan;
 use crate::engine::secrets::judge;
 use crate::kinds;
@@ -65,10 +65,7 @@ impl Args {
             .iter()
             .filter(|found| found.severity == Severity::Error)
             .count();
-        let resources = loaded
-            .config
-            .as_ref()
-            .map_or(0, |config| config.declarations.len());
+        let resources = loaded.config.as_ref().map_or(0, Config::resources);
         if self.format == Format::Json {
             println!(
                 "{:#}",

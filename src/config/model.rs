@@ -122,6 +122,13 @@ pub struct Config {
     pub policies: BTreeMap<(String, Path), Policy>,
 }
 
+impl Config {
+    /// How many resources are declared, the instance among them.
+    pub fn resources(&self) -> usize {
+        self.declarations.len() + usize::from(self.gitlab.deploy.is_some())
+    }
+}
+
 /// One resource as the config asks for it.
 #[derive(Clone, Debug)]
 pub struct Declaration {
