@@ -1,9 +1,11 @@
 //! Settings of Omnibus: from what is declared to the lines of `gitlab.rb`.
 
+mod parse;
 mod ruby;
 
 use std::collections::BTreeMap;
 
+pub use parse::{Line, names_secret, parse};
 pub use ruby::Ruby;
 
 /// Settings by their key as it stands in `gitlab.rb`: `external_url`, `gitlab_rails['smtp_address']`.

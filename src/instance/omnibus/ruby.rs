@@ -1,7 +1,7 @@
 //! Values as Ruby writes them.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
@@ -109,7 +109,20 @@ impl fmt::Display for Ruby {
     }
 }
 
-/// Text in single quotes, in which Ruby knows only two escapes.
+/// Text in single quotes, in which Ruby knows only two escapes; in double quotes where it holds what does not survive in a file of
+/// Ruby: it takes the end of a line of Windows for one of Unix.
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    write!(f, "'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+    if !text.contains(char::is_control) {
+        return write!(f, "'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+    }
+    f.write_char('"')?;
+    for char in text.chars() {
+        match char {
+            '\n' => f.write_str("\\n")?,
+            '"' | '\\' | '#' => write!(f, "\\{char}")?,
+            char if char.is_control() => write!(f, "\\u{{{:x}}}", char as u32)?,
+            char => f.write_char(char)?,
+        }
+    }
+    f.write_char('"')
 }
