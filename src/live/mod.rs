@@ -1,6 +1,7 @@
-//! The outside: GitLab, the Docker Engine, the sandbox that stands in for it, and the secrets needed to reach them.
+//! The outside: GitLab, the Docker Engine, the sandbox that stands in for it, files, and the secrets needed to reach them.
 
 pub mod docker;
+pub mod files;
 pub mod gitlab;
 pub mod sandbox;
 pub mod secrets;

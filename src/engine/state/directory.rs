@@ -1,8 +1,8 @@
 //! The directory store: `.autogit/<instance>/` beside the config.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::history::{Remembering, Runs};
 use super::{Beginning, Document, FingerprintKey, Holder, Journal, Ledger, PastRun, StateError, journal};
+use crate::live::files;
 
 /// State in a directory that only its owner can read.
 ///
@@ -39,12 +40,7 @@ impl Directory {
     pub fn open(base: &Path, instance: &str) -> Result<Self, StateError> {
         let instance = instance.trim_end_matches('/');
         let root = place(base, instance);
-        let make = DirBuilder::new().recursive(true).mode(0o700).create(&root);
-        make.map_err(|error| StateError::Io {
-            doing: "make",
-            path: root.clone(),
-            error,
-        })?;
+        files::make_folder(&root).map_err(|error| failed("make", &root, error))?;
         let ignore = base.join(".gitignore");
         if !ignore.exists() {
             fs::write(&ignore, "*\n").map_err(|error| StateError::Io {
@@ -165,14 +161,7 @@ impl Directory {
         write_json(&self.file(LEDGER), &Ledger { serial, ..ledger })?;
         // From here on its serial makes the journal void; removing it only tidies up.
         let path = self.file(JOURNAL);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
-                doing: "remove",
-                path,
-                error,
-            }),
-            _ => Ok(()),
-        }
+        files::remove(&path).map_err(|error| failed("remove", &path, error))
     }
 
     pub(super) fn begin(&self, ledger: Ledger, beginning: &Beginning) -> Result<Journal, StateError> {
@@ -193,7 +182,7 @@ impl Directory {
         };
         let history = Remembering::new(self.remembered(), run);
         let journal =
-            Journal::begin(&path, ledger, history).and_then(|journal| sync_folder(&path).map(|()| journal));
+            Journal::begin(&path, ledger, history).and_then(|journal| files::sync_folder(&path).map(|()| journal));
         journal.map_err(|error| StateError::Io {
             doing: "begin",
             path,
@@ -235,7 +224,7 @@ impl Directory {
                     error,
                 })?;
                 // Two first runs at a time must end up with one key.
-                write_new(&path, &bytes)?;
+                files::write_new(&path, &bytes).map_err(|error| failed("write", &path, error))?;
                 fs::read(&path).map_err(|error| StateError::Io {
                     doing: "read",
                     path: path.clone(),
@@ -344,17 +333,8 @@ fn clear(file: &mut File) -> io::Result<()> {
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            return Err(StateError::Io {
-                doing: "read",
-                path: path.to_owned(),
-                error,
-            });
-        }
-    };
+    let text = files::read(path).map_err(|error| failed("read", path, error))?;
+    let Some(text) = text else { return Ok(None) };
     serde_json::from_slice(&text).map(Some).map_err(|error| {
         let why = format!("{error}: put it back from a backup, or remove it, which loses no resource");
         StateError::Unreadable {
@@ -370,48 +350,15 @@ fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StateError> {
     replace(path, &text)
 }
 
-/// Replaces a file as a whole: a reader sees the old text or the new, whatever happens. Mode 0600.
+/// Replaces a file as a whole.
 pub(in crate::engine) fn replace(path: &Path, text: &[u8]) -> Result<(), StateError> {
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
-        file.write_all(text)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        sync_folder(path)
-    };
-    write().map_err(|error| StateError::Io {
-        doing: "write",
-        path: path.to_owned(),
-        error,
-    })
+    files::replace(path, text).map_err(|error| failed("write", path, error))
 }
 
-/// Writes a file that is not there yet, as a whole; one that is there stays. Mode 0600.
-fn write_new(path: &Path, text: &[u8]) -> Result<(), StateError> {
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
-        file.write_all(text)?;
-        file.as_file().sync_all()?;
-        match file.persist_noclobber(path) {
-            Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
-            _ => sync_folder(path),
-        }
-    };
-    write().map_err(|error| StateError::Io {
-        doing: "write",
+fn failed(doing: &'static str, path: &Path, error: io::Error) -> StateError {
+    StateError::Io {
+        doing,
         path: path.to_owned(),
         error,
-    })
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
-}
-
-/// Makes a new name in a folder survive a power cut.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder(path))?.sync_all()
 }
