@@ -32,6 +32,12 @@ pub struct Args {
     /// Milliseconds added to every API request
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency: u64,
+    /// The release that it says it is: 18.8.4
+    #[arg(long, value_name = "VERSION", hide = true)]
+    release: Option<String>,
+    /// What links in answers start with, for clients that come through a proxy
+    #[arg(long, value_name = "URL", hide = true)]
+    url: Option<String>,
     /// Append every API exchange to this file, one JSON object a line, secrets left out
     #[arg(long, value_name = "PATH")]
     record: Option<PathBuf>,
@@ -63,6 +69,10 @@ impl Args {
         };
         options.latency = Duration::from_millis(self.latency);
         options.record = self.record;
+        options.url = self.url;
+        if let Some(release) = self.release {
+            options.version = release;
+        }
         let failed = |error: io::Error| {
             let (listen, dir) = (self.listen, dir.display());
             match error.kind() {

@@ -47,6 +47,10 @@ pub struct Options {
     pub protection_delay: Duration,
     /// API requests a user may make in a minute. Default: one million.
     pub requests_per_minute: u64,
+    /// The release that it says it is: `18.9.0`, which is also the default.
+    pub version: String,
+    /// What links in answers start with, for clients that come through a proxy. Default: the address it listens on.
+    pub url: Option<String>,
     /// Appends each API exchange to this file, as one line of JSON. Default: none.
     pub record: Option<PathBuf>,
 }
@@ -61,6 +65,8 @@ impl Options {
             latency: Duration::ZERO,
             protection_delay: Duration::from_millis(200),
             requests_per_minute: 1_000_000,
+            version: "18.9.0".to_owned(),
+            url: None,
             record: None,
         }
     }
@@ -130,7 +136,7 @@ impl App {
         self.0.options.edition == Edition::Ee
     }
 
-    /// `http://host:port`, without a slash at the end.
+    /// What links start with: `http://host:port`, without a slash at the end.
     pub fn url(&self) -> &str {
         &self.0.url
     }

@@ -1,5 +1,7 @@
-//! `/-/sandbox`: the interface that arms faults, reads counters and starts jobs. It is not GitLab's; an
+//! `/-/sandbox`: the interface that arms faults, reads counters, starts jobs and does what on GitLab takes its console. It is not GitLab's; an
 //! administrator's token opens it.
+
+mod instance;
 
 use axum::{
     Json, Router,
@@ -30,6 +32,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/-/sandbox/counters", get(counters).delete(reset))
         .route("/-/sandbox/jobs", post(start_job))
         .route("/-/sandbox/jobs/{id}", delete(end_job))
+        .merge(instance::routes())
         .route_layer(middleware::from_fn_with_state(app.clone(), admins_only))
 }
 

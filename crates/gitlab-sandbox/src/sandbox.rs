@@ -43,7 +43,8 @@ impl Sandbox {
         let url = format!("http://{}", listener.local_addr()?);
         let token_file = options.dir.join("token");
         let dir = options.dir.display().to_string();
-        let app = App::open(options, url.clone())
+        let shown = options.url.clone().unwrap_or_else(|| url.clone());
+        let app = App::open(options, shown)
             .map_err(|error| context(error, &format!("failed to open the sandbox in {dir}")))?;
         let token = admin_token(&app, &token_file)?;
         app.resume_protections();

@@ -2,12 +2,14 @@
 
 mod access_tokens;
 mod application_settings;
+mod batched_background_migrations;
 mod call;
 mod deploy_keys;
 mod forks;
 mod group_lifecycle;
 mod group_lists;
 mod groups;
+mod health;
 mod license;
 mod members;
 mod merge_request_merge;
@@ -36,7 +38,10 @@ use axum::{
     routing::{get, post},
 };
 
-pub use self::call::{Call, Upload};
+pub use self::{
+    batched_background_migrations::entity as migration,
+    call::{Call, Upload},
+};
 use crate::{app::App, control, error::ApiError, git, graphql, server};
 
 /// All routes.
@@ -67,6 +72,7 @@ pub fn router(app: App) -> Router {
         .merge(terraform::routes())
         .merge(application_settings::routes())
         .merge(license::routes())
+        .merge(batched_background_migrations::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown);
     Router::new()
@@ -74,6 +80,7 @@ pub fn router(app: App) -> Router {
         .route("/api/graphql", post(graphql::execute).fallback(unknown))
         // Rails takes a slash at the end for nothing, and glab writes one.
         .route("/api/graphql/", post(graphql::execute).fallback(unknown))
+        .merge(health::routes())
         .fallback(git::http::serve)
         .layer(middleware::from_fn_with_state(app.clone(), server::pipeline))
         .merge(control::routes(&app))

@@ -6,8 +6,6 @@ use serde_json::{Value, json};
 use super::Call;
 use crate::{app::App, error::ApiResult};
 
-/// The release whose behaviour the sandbox follows.
-const VERSION: &str = "18.9.0";
 /// GitLab names its commit here.
 const REVISION: &str = "sandbox";
 
@@ -22,10 +20,10 @@ pub async fn metadata(call: Call) -> ApiResult<(StatusCode, Json<Value>)> {
 
 /// What both answer.
 pub fn describe(app: &App) -> Value {
-    let version = if app.is_ee() {
-        format!("{VERSION}-ee")
-    } else {
-        VERSION.to_owned()
+    let release = &app.options().version;
+    let version = match app.is_ee() {
+        true => format!("{release}-ee"),
+        false => release.clone(),
     };
     json!({
         "version": version,

@@ -37,6 +37,7 @@ pub struct Store {
     pub jobs: Table<Job>,
     pub redirects: Table<RedirectRoute>,
     pub settings: Table<ApplicationSettings>,
+    pub migrations: Table<BatchedBackgroundMigration>,
     sequences: Table<SequenceState>,
 }
 
@@ -45,7 +46,7 @@ macro_rules! each_table {
     ($store:ident, $table:ident => $call:expr) => {
         each_table!(@ $store, $table => $call; users groups projects members group_links tokens protected_branches
             deploy_keys variables merge_requests notes terraform_states terraform_state_versions jobs redirects
-            settings sequences)
+            settings migrations sequences)
     };
     (@ $store:ident, $table:ident => $call:expr; $($field:ident)*) => {
         $({ let $table = &mut $store.$field; $call })*

@@ -495,6 +495,26 @@ record!(
     u64 = row.id
 );
 
+/// A change to the database that goes on, batch by batch, after an upgrade.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct BatchedBackgroundMigration {
+    pub id: u64,
+    pub job_class_name: String,
+    pub table_name: String,
+    pub column_name: String,
+    /// `active`, `paused`, `finished`, `failed` or `finalizing`.
+    pub status: String,
+    /// Per cent.
+    pub progress: f64,
+    pub created_at: Timestamp,
+}
+record!(
+    BatchedBackgroundMigration,
+    "batched_background_migrations",
+    |row| () = (),
+    u64 = row.id
+);
+
 /// Ids that are not those of one table.
 #[derive(Clone, Copy)]
 pub enum Sequence {
