@@ -274,7 +274,10 @@ impl<'a> Access<'a> {
         };
         let state = state_folder(self.global);
         let opened = instance::Instance::open(&deployment.spec, self.url()?, &state, self.secrets.clone());
-        Ok(Some(opened.await?))
+        let gitlab = &config.gitlab;
+        let folder = folder(&self.global.config);
+        let ca_file = gitlab.ca_file.as_ref().map(|file| folder.join(file));
+        Ok(Some(opened.await?.reached(gitlab.token.clone(), ca_file)))
     }
 
     async fn settings(&self, token: Option<&SecretRef>) -> Result<Settings, Problem> {

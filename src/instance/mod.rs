@@ -7,7 +7,11 @@ mod apply;
 pub mod backup;
 mod blueprint;
 mod bootstrap;
+mod change;
+mod container;
+mod content;
 mod endpoints;
+mod hide;
 mod observe;
 pub mod omnibus;
 mod place;
@@ -18,11 +22,12 @@ mod site;
 mod upgrade;
 mod wait;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use url::Url;
 
+use crate::config::SecretRef;
 use crate::config::deploy::Deploy;
 use crate::core::{Address, Key};
 use crate::live::docker::{self, Looker};
@@ -31,7 +36,8 @@ use crate::live::secrets::Secrets;
 pub use apply::{Applied, Heard};
 pub use blueprint::Blueprint;
 pub use endpoints::Endpoints;
-pub use place::Place;
+pub use container::LABEL;
+pub use place::{Host, Place};
 pub use plan::Known;
 pub use site::Site;
 
@@ -52,6 +58,10 @@ pub struct Instance {
     pub place: Place,
     /// Resolves references to secrets.
     pub secrets: Arc<Secrets>,
+    /// The reference to the token that it is reached with; `None`: the one that AutoGit makes.
+    token: Option<SecretRef>,
+    /// A certificate authority to trust at its URL.
+    ca_file: Option<PathBuf>,
     looker: Looker,
 }
 
@@ -113,7 +123,18 @@ impl Instance {
             spec: spec.clone(),
             url: url.clone(),
             secrets,
+            token: None,
+            ca_file: None,
         })
+    }
+
+    /// This instance, reached with the token that a reference names, and trusting a certificate authority.
+    pub fn reached(self, token: Option<SecretRef>, ca_file: Option<PathBuf>) -> Self {
+        Instance {
+            token,
+            ca_file,
+            ..self
+        }
     }
 
     /// The container's name.

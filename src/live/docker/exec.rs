@@ -25,6 +25,13 @@ impl Output {
         self.status == 0
     }
 
+    /// All that it wrote, standard error last.
+    pub fn all(&self) -> String {
+        [&self.stdout, &self.stderr]
+            .map(|text| String::from_utf8_lossy(text).into_owned())
+            .join("\n")
+    }
+
     /// The end of what it wrote, standard error first: what a message about a failure quotes.
     pub fn tail(&self) -> String {
         let text = match self.stderr.is_empty() {

@@ -1,6 +1,7 @@
 //! Changing what the Engine has.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, ContainerUpdateBody, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
@@ -82,7 +83,10 @@ impl Hands {
     /// When the Engine refuses.
     pub async fn stop(&self, container: &str, seconds: i32) -> Result<(), Error> {
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
-        let stopped = self.0.docker.stop_container(container, Some(options)).await;
+        // The Engine answers once it has stopped.
+        let patience = Duration::from_secs(u64::try_from(seconds).unwrap_or_default() + 30);
+        let docker = self.0.docker.clone().with_timeout(patience);
+        let stopped = docker.stop_container(container, Some(options)).await;
         stopped.map_err(|cause| Error::new(format!("stop the container {container}"), cause))
     }
 

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use bollard::container::LogOutput;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, ImageInspect, NetworkInspect, Volume};
 use bollard::query_parameters::{
-    DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptions,
+    DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptions, LogsOptionsBuilder,
+    TopOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::{Stream, TryStreamExt};
+use jiff::Timestamp;
 
 use super::archive;
 use super::error::{Error, optional};
@@ -194,5 +196,45 @@ impl Looker {
         options: LogsOptions,
     ) -> impl Stream<Item = Result<LogOutput, bollard::errors::Error>> + use<> {
         self.docker.logs(container, Some(options))
+    }
+
+    /// The last lines of what a container wrote, of all since it was `started`.
+    ///
+    /// # Errors
+    /// When the Engine does not answer, or keeps no log.
+    pub async fn log_tail(
+        &self,
+        container: &str,
+        lines: u32,
+        started: Option<Timestamp>,
+    ) -> Result<String, Error> {
+        let since = started.and_then(|started| started.as_second().try_into().ok());
+        let options = LogsOptionsBuilder::new()
+            .stdout(true)
+            .stderr(true)
+            .since(since.unwrap_or_default())
+            .tail(&lines.to_string());
+        let log: Result<Vec<u8>, _> = self
+            .logs(container, options.build())
+            .try_fold(Vec::new(), async |mut all, line| {
+                all.extend_from_slice(line.as_ref());
+                Ok(all)
+            })
+            .await;
+        let log = log.map_err(|cause| Error::new(format!("read the log of the container {container}"), cause))?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
+    /// The command lines of what runs in a container.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn processes(&self, container: &str) -> Result<Vec<String>, Error> {
+        let doing = || format!("list the processes of the container {container}");
+        let top = self.docker.top_processes(container, None::<TopOptions>).await;
+        let top = top.map_err(|cause| Error::new(doing(), cause))?;
+        let processes = top.processes.unwrap_or_default().into_iter();
+        // The command is the last column, whichever others there are.
+        Ok(processes.filter_map(|mut columns| columns.pop()).collect())
     }
 }
