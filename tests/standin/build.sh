@@ -135,6 +135,7 @@ tar -C "$root" --owner=0 --group=0 -cf - . | docker import \
   --change 'ENV LANG=C.UTF-8' --change 'ENV TERM=xterm' --change 'EXPOSE 443 80 22' \
   --change 'VOLUME ["/etc/gitlab", "/var/opt/gitlab", "/var/log/gitlab"]' \
   --change 'HEALTHCHECK --interval=60s --timeout=30s --retries=5 CMD /opt/gitlab/bin/gitlab-healthcheck --fail --max-time 10' \
+  --change "LABEL autogit.checkout=$(cd "$here/../.." && pwd)" \
   --change 'LABEL org.opencontainers.image.title="Stand-in for GitLab, of the tests of AutoGit"' \
   - "$base" >/dev/null
 for release in "$@"; do tag "$release"; done

@@ -4,6 +4,8 @@ mod apply;
 mod cli;
 mod comment;
 mod contract;
+mod deploy;
+mod docker;
 mod doctor;
 mod export;
 mod faults;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         apply::trials(),
         cli::trials(),
         comment::trials(),
+        deploy::trials(),
         doctor::trials(),
         export::trials(),
         faults::trials(),

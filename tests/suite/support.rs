@@ -74,19 +74,11 @@ impl Forge {
         });
         change(&mut options);
         let sandbox = RUNTIME.block_on(Sandbox::start(options)).unwrap();
-        // A redirect is not existence.
-        let client = reqwest::Client::builder().no_proxy();
-        let client = client.redirect(reqwest::redirect::Policy::none());
-        let admin = Http {
-            client: client.build().unwrap(),
-            url: sandbox.url().to_owned(),
-            token: sandbox.token().to_owned(),
-        };
         Forge {
             dir: TempDir::new().unwrap(),
             token: sandbox.token().to_owned(),
             head: OnceLock::new(),
-            admin,
+            admin: Http::new(sandbox.url(), sandbox.token()),
             _sandbox: sandbox,
             _data: data,
         }
@@ -285,6 +277,20 @@ impl Reply {
 }
 
 impl Http {
+    /// Speaks to the GitLab at `url` for whom the token is of.
+    pub fn new(url: &str, token: &str) -> Self {
+        // What a client is made of has to be there first.
+        LazyLock::force(&RUNTIME);
+        // A redirect is not existence.
+        let client = reqwest::Client::builder().no_proxy();
+        let client = client.redirect(reqwest::redirect::Policy::none());
+        Http {
+            client: client.build().unwrap(),
+            url: url.to_owned(),
+            token: token.to_owned(),
+        }
+    }
+
     /// Reads.
     #[track_caller]
     pub fn get(&self, path: &str) -> Value {

@@ -25,7 +25,10 @@ pub fn routes() -> Router<App> {
         .route("/-/sandbox/tokens", get(tokens).post(add_token))
         .route("/-/sandbox/users/{username}", patch(change_user))
         .route("/-/sandbox/batched_background_migrations", post(add_migration))
-        .route("/-/sandbox/batched_background_migrations/{id}", patch(change_migration))
+        .route(
+            "/-/sandbox/batched_background_migrations/{id}",
+            patch(change_migration),
+        )
 }
 
 /// All tokens, with the digests that they are looked up by.
@@ -65,7 +68,10 @@ async fn add_token(State(app): State<App>, Json(wanted): Json<NewToken>) -> ApiR
         let user_id = user.id;
         let digest = secret::digest(&wanted.token);
         if store.tokens.find(&digest).is_some() {
-            return Err(ApiError::message(StatusCode::CONFLICT, "Token digest has already been taken"));
+            return Err(ApiError::message(
+                StatusCode::CONFLICT,
+                "Token digest has already been taken",
+            ));
         }
         let row = PersonalAccessToken {
             id: store.tokens.next_id(),

@@ -24,7 +24,8 @@ async fn list(call: Call) -> ApiResult {
     let store = call.app.read();
     call.authenticate_admin(&store)?;
     let job = call.params.string("job_class_name")?;
-    let wanted = |row: &&BatchedBackgroundMigration| job.as_ref().is_none_or(|job| row.job_class_name == *job);
+    let wanted =
+        |row: &&BatchedBackgroundMigration| job.as_ref().is_none_or(|job| row.job_class_name == *job);
     let shown: Value = store.migrations.iter().filter(wanted).map(entity).collect();
     ok(StatusCode::OK, shown)
 }
