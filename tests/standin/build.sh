@@ -4,7 +4,7 @@
 #   tests/standin/build.sh NAME AUTOGIT RELEASE...
 #   tests/standin/build.sh autogit-standin target/debug/autogit 18.8.4-ce.0 18.8.4-ee.0
 #
-# Needs Docker and the Debian packages in scripts/packages. The image is of this machine's architecture and libraries.
+# Needs Docker and the Debian packages that scripts/test installs. The image is of this machine's architecture and libraries.
 set -euo pipefail
 name=$1 autogit=$2
 shift 2
