@@ -59,7 +59,10 @@ impl Instance {
 
     /// What identifies a container: the id in its label where that is ours, Docker's otherwise.
     pub(super) fn identity(&self, found: &ContainerInspectResponse) -> Result<String, Error> {
-        let label = found.config.as_ref().and_then(|config| config.labels.as_ref()?.get(LABEL));
+        let label = found
+            .config
+            .as_ref()
+            .and_then(|config| config.labels.as_ref()?.get(LABEL));
         let own = self.place.own_id()?.filter(|own| label == Some(own));
         Ok(own.unwrap_or_else(|| docker_id(found)))
     }
@@ -71,7 +74,10 @@ impl Instance {
     pub async fn apply(&self, site: &Site, step: &Step, heard: &dyn Heard) -> Result<Applied, Error> {
         let began = Instant::now();
         let changes = step.changes.iter();
-        if changes.clone().any(|change| change.field == "image" && change.before.is_some()) {
+        if changes
+            .clone()
+            .any(|change| change.field == "image" && change.before.is_some())
+        {
             upgrade::prepare(self, site, step, heard).await?;
         }
         let work = Work::begin(self, site, heard).await?;
@@ -144,7 +150,9 @@ impl<'a> Work<'a> {
     pub(super) fn write_files(&self) -> Result<(), Error> {
         let place = &self.instance.place;
         let there = Content::read(&place.mounted())?;
-        let took = place.told()?.is_some_and(|told| told.took && told.content == there.digest());
+        let took = place
+            .told()?
+            .is_some_and(|told| told.took && told.content == there.digest());
         if took {
             there.write(&place.previous())?;
         }
@@ -186,7 +194,8 @@ impl<'a> Work<'a> {
     /// Starts a container that reads what is written when it starts, and waits until GitLab is ready.
     pub(super) async fn start(&self, id: &str) -> Result<(), Error> {
         self.note(id, false)?;
-        self.heard.phase(&format!("starting the container {}", self.name()));
+        self.heard
+            .phase(&format!("starting the container {}", self.name()));
         self.hands.start(id).await?;
         self.ready(id).await
     }

@@ -72,11 +72,16 @@ impl Instance {
             .exec(name, &command, Some(script.as_bytes()), |_| ())
             .await?;
         let said = String::from_utf8_lossy(&output.stdout);
-        let day = said.lines().find_map(|line| line.strip_prefix(DONE)?.trim().parse().ok());
+        let day = said
+            .lines()
+            .find_map(|line| line.strip_prefix(DONE)?.trim().parse().ok());
         let (true, Some(expires_at)) = (output.success(), day) else {
             let hide = Hide::of(&self.place)?;
             return Err(Error::failed(
-                format!("failed to make AutoGit's token in {name}:{}", hide.tail(&output.tail())),
+                format!(
+                    "failed to make AutoGit's token in {name}:{}",
+                    hide.tail(&output.tail())
+                ),
                 "apply again once GitLab is well; or make one by hand for an administrator, with the scopes api and admin_mode, \
                  and name it as `gitlab.token`",
             ));
@@ -95,7 +100,8 @@ impl Instance {
         }
         let token = SecretString::from(format!("{PREFIX}{}", place::random(40, ALPHABET)?));
         let path = self.place.pending_token();
-        files::replace(&path, token.expose_secret().as_bytes()).map_err(|error| failed("write", &path, error))?;
+        files::replace(&path, token.expose_secret().as_bytes())
+            .map_err(|error| failed("write", &path, error))?;
         Ok(token)
     }
 }
@@ -120,10 +126,7 @@ end
 
 token = PersonalAccessToken.find_by_token(value)
 unless token&.active?
-  days = {DAYS}
-  if Gitlab::CurrentSettings.respond_to?(:max_personal_access_token_lifetime)
-    days = [days, Gitlab::CurrentSettings.max_personal_access_token_lifetime].compact.min
-  end
+  days = [{DAYS}, Gitlab::CurrentSettings.max_personal_access_token_lifetime].compact.min
   token = owner.personal_access_tokens.build(name: name, scopes: scopes, expires_at: Date.current + days)
   token.set_token(value)
   begin

@@ -55,7 +55,9 @@ impl Work<'_> {
 
     /// Has Ruby look at the settings before anything is touched.
     async fn check_syntax(&self, id: &str) -> Result<(), Error> {
-        let checked = self.hands.exec(id, &[RUBY, "-c"], Some(self.content.settings()), |_| ());
+        let checked = self
+            .hands
+            .exec(id, &[RUBY, "-c"], Some(self.content.settings()), |_| ());
         let output = checked.await?;
         match output.success() {
             true => Ok(()),
@@ -162,7 +164,8 @@ impl Work<'_> {
         let aside = format!("{}-previous", self.name());
         let found = self.hands.looker().container(old).await?.unwrap_or_default();
         if is_running(&found) {
-            self.heard.phase(&format!("stopping the container {}", self.name()));
+            self.heard
+                .phase(&format!("stopping the container {}", self.name()));
             self.hands.stop(old, container::STOP_WITHIN).await?;
         }
         if named(&found) != aside {
@@ -242,7 +245,12 @@ impl Work<'_> {
 
     /// Goes on where an interrupted replacement stopped with both containers there.
     pub(super) async fn finish(&self, aside: &ContainerInspectResponse, way: Way) -> Result<(), Error> {
-        let current = self.hands.looker().container(self.name()).await?.unwrap_or_default();
+        let current = self
+            .hands
+            .looker()
+            .container(self.name())
+            .await?
+            .unwrap_or_default();
         let id = docker_id(&current);
         // It is ours, as the other's place was being taken; it is not as declared any more.
         if way == Way::Recreate {
@@ -274,7 +282,10 @@ impl Work<'_> {
 /// Whether a container runs, or Docker is about to start it again.
 fn is_running(found: &ContainerInspectResponse) -> bool {
     let status = found.state.as_ref().and_then(|state| state.status);
-    matches!(status, Some(Status::RUNNING | Status::RESTARTING | Status::PAUSED))
+    matches!(
+        status,
+        Some(Status::RUNNING | Status::RESTARTING | Status::PAUSED)
+    )
 }
 
 /// The name of a container, which Docker writes with a slash.

@@ -40,7 +40,11 @@ pub(super) fn body(
     ContainerCreateBody {
         image: Some(blueprint.image.clone()),
         hostname: Some(blueprint.hostname.clone()),
-        env: Some(environment.map(|(name, value)| format!("{name}={value}")).collect()),
+        env: Some(
+            environment
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        ),
         labels: Some(labels),
         exposed_ports: Some(blueprint.endpoints.published.keys().cloned().collect()),
         stop_timeout: Some(STOP_WITHIN.into()),
@@ -129,7 +133,11 @@ fn healthcheck(endpoints: &Endpoints, ready_within: Duration) -> HealthConfig {
 fn binds(blueprint: &Blueprint, engine: &Engine) -> Vec<String> {
     let bind = |(inside, source): (&String, &String)| {
         let access = if inside == MOUNT { "ro" } else { "rw" };
-        let label = if engine.selinux && source.starts_with('/') { ",Z" } else { "" };
+        let label = if engine.selinux && source.starts_with('/') {
+            ",Z"
+        } else {
+            ""
+        };
         format!("{source}:{inside}:{access}{label}")
     };
     blueprint.mounts.iter().map(bind).collect()
@@ -205,7 +213,10 @@ mod tests {
         assert_eq!(body["Labels"], json!({LABEL: "0123", "team": "forge"}));
         assert_eq!(
             body["Healthcheck"]["Test"].as_array().unwrap().last().unwrap(),
-            &json!(format!("http://127.0.0.1:{}/forge/-/readiness", blueprint.endpoints.listen)),
+            &json!(format!(
+                "http://127.0.0.1:{}/forge/-/readiness",
+                blueprint.endpoints.listen
+            )),
         );
         let host = &body["HostConfig"];
         assert_eq!(
@@ -218,10 +229,16 @@ mod tests {
             ])
         );
         let http = format!("{}/tcp", blueprint.endpoints.listen);
-        assert_eq!(host["PortBindings"][http], json!([{"HostIp": "::1", "HostPort": "3000"}]));
+        assert_eq!(
+            host["PortBindings"][http],
+            json!([{"HostIp": "::1", "HostPort": "3000"}])
+        );
         assert_eq!(host["PortBindings"]["22/tcp"][0]["HostPort"], "2222");
         assert_eq!(host["Memory"], 8_u64 << 30);
-        assert_eq!((&host["NanoCpus"], &host["PidsLimit"]), (&json!(2_500_000_000_u64), &json!(5000)));
+        assert_eq!(
+            (&host["NanoCpus"], &host["PidsLimit"]),
+            (&json!(2_500_000_000_u64), &json!(5000))
+        );
         assert_eq!(host["ShmSize"], 256 << 20);
         assert_eq!(host["Ulimits"], json!([{"Name": "nofile", "Soft": 1, "Hard": 2}]));
         assert_eq!(host["RestartPolicy"]["Name"], "always");
@@ -230,14 +247,20 @@ mod tests {
 
     #[test]
     fn selinux_is_told_of_directories_of_the_host_alone() {
-        let blueprint = blueprint("http://x", json!({"docker": {"image": "i:1", "volumes": {"data": "/srv/data"}}}));
+        let blueprint = blueprint(
+            "http://x",
+            json!({"docker": {"image": "i:1", "volumes": {"data": "/srv/data"}}}),
+        );
         let engine = Engine {
             selinux: true,
             ..Engine::default()
         };
         let body = made(&blueprint, &engine);
         let binds = body["HostConfig"]["Binds"].as_array().unwrap();
-        let labelled: Vec<_> = binds.iter().filter(|bind| bind.as_str().unwrap().ends_with(",Z")).collect();
+        let labelled: Vec<_> = binds
+            .iter()
+            .filter(|bind| bind.as_str().unwrap().ends_with(",Z"))
+            .collect();
         assert_eq!(labelled.len(), 2, "{binds:?}");
     }
 

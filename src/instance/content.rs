@@ -141,7 +141,9 @@ mod tests {
     use super::*;
 
     fn content(files: &[(&str, &str)]) -> Content {
-        let files = files.iter().map(|(name, text)| (name.into(), text.as_bytes().to_vec()));
+        let files = files
+            .iter()
+            .map(|(name, text)| (name.into(), text.as_bytes().to_vec()));
         Content(files.collect())
     }
 
@@ -157,7 +159,10 @@ mod tests {
         next.write(&etc).unwrap();
         assert!(Content::read(&etc).unwrap() == next);
         let mode = |path: &str| std::fs::metadata(etc.join(path)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(""), mode("secrets"), mode("secrets/mail")), (0o700, 0o700, 0o600));
+        assert_eq!(
+            (mode(""), mode("secrets"), mode("secrets/mail")),
+            (0o700, 0o700, 0o600)
+        );
     }
 
     #[test]
@@ -174,7 +179,11 @@ mod tests {
 
     #[test]
     fn the_lines_of_secrets_are_known() {
-        let content = content(&[("gitlab.rb", "a 1\n"), ("tls/key", "one\n\ntwo\n"), ("secrets/x", "three")]);
+        let content = content(&[
+            ("gitlab.rb", "a 1\n"),
+            ("tls/key", "one\n\ntwo\n"),
+            ("secrets/x", "three"),
+        ]);
         assert_eq!(content.secret_lines(), ["three", "one", "two"]);
     }
 }

@@ -21,7 +21,12 @@ impl Hide {
         let mut secrets = Content::read(&place.mounted())?.secret_lines();
         secrets.extend(Content::read(&place.previous())?.secret_lines());
         let tokens = [place.read_token()?, place.read_pending_token()?];
-        secrets.extend(tokens.iter().flatten().map(|token| token.expose_secret().to_owned()));
+        secrets.extend(
+            tokens
+                .iter()
+                .flatten()
+                .map(|token| token.expose_secret().to_owned()),
+        );
         Ok(Hide::new(secrets))
     }
 
@@ -34,14 +39,18 @@ impl Hide {
 
     /// A text without them.
     pub(super) fn from(&self, text: &str) -> String {
-        self.0
-            .iter()
-            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
+        self.0.iter().fold(text.to_owned(), |text, secret| {
+            text.replace(secret.as_str(), MASK)
+        })
     }
 
     /// The last lines of a text without them, indented as part of a message.
     pub(super) fn tail(&self, text: &str) -> String {
-        let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> = text
+            .lines()
+            .map(str::trim_end)
+            .filter(|line| !line.is_empty())
+            .collect();
         let last = &lines[lines.len().saturating_sub(LAST)..];
         last.iter()
             .map(|line| format!("\n  {}", self.from(line)))
@@ -59,7 +68,9 @@ mod tests {
     #[test]
     fn the_end_of_an_output_is_quoted_without_secrets() {
         let hide = Hide::new(vec!["hunter2".into(), "hunter2-and-more".into()]);
-        let text: String = (0..20).map(|line| format!("{line} hunter2-and-more hunter2\n\n")).collect();
+        let text: String = (0..20)
+            .map(|line| format!("{line} hunter2-and-more hunter2\n\n"))
+            .collect();
         let tail = hide.tail(&text);
         assert_eq!(tail.lines().filter(|line| !line.is_empty()).count(), LAST);
         assert!(tail.ends_with("\n  19 (secret) (secret)"), "{tail}");

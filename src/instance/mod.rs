@@ -35,8 +35,8 @@ use crate::live::secrets::Secrets;
 
 pub use apply::{Applied, Heard};
 pub use blueprint::Blueprint;
-pub use endpoints::Endpoints;
 pub use container::LABEL;
+pub use endpoints::Endpoints;
 pub use place::{Host, Place};
 pub use plan::Known;
 pub use site::Site;

@@ -216,7 +216,9 @@ impl Place {
     /// # Errors
     /// When a file cannot be read.
     pub fn is_applied(&self, container: &str) -> Result<bool, Error> {
-        let Some(told) = self.told()? else { return Ok(false) };
+        let Some(told) = self.told()? else {
+            return Ok(false);
+        };
         let content = Content::read(&self.mounted())?.digest();
         Ok(told.took && told.container == container && told.content == content)
     }
@@ -298,7 +300,9 @@ fn read_text(path: &Path) -> Result<Option<String>, Error> {
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let content = files::read(path).map_err(|error| failed("read", path, error))?;
     let value = content.map(|content| serde_json::from_slice(&content));
-    value.transpose().map_err(|error| failed("read", path, error.into()))
+    value
+        .transpose()
+        .map_err(|error| failed("read", path, error.into()))
 }
 
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {

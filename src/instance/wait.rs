@@ -109,7 +109,9 @@ fn judge(seen: &Seen, restarts_before: i64) -> Verdict {
 fn migrates(log: &str) -> bool {
     let begun = |line: &&str| line.contains("* ") && line.contains(" action ");
     let last = log.lines().rev().find(begun);
-    last.is_some_and(|line| line.contains("migrat") || line.contains("database") || line.contains("postgresql"))
+    last.is_some_and(|line| {
+        line.contains("migrat") || line.contains("database") || line.contains("postgresql")
+    })
 }
 
 impl Instance {
@@ -129,7 +131,9 @@ impl Instance {
 
     /// How long it may take to be ready.
     pub(super) fn ready_within(&self) -> Duration {
-        self.spec.ready_within.map_or(READY_WITHIN, |deploy::Duration(within)| within)
+        self.spec
+            .ready_within
+            .map_or(READY_WITHIN, |deploy::Duration(within)| within)
     }
 
     /// Waits until GitLab in the container says that it is ready, and no reconfigure goes on that would end that.
@@ -182,7 +186,11 @@ impl Instance {
             seen.reconfigures = processes.iter().any(|process| is_reconfigure(process));
         }
         if seen.answer != Some(200) || seen.reconfigures {
-            seen.log = self.looker().log_tail(name, LOG_LINES, started).await.unwrap_or_default();
+            seen.log = self
+                .looker()
+                .log_tail(name, LOG_LINES, started)
+                .await
+                .unwrap_or_default();
         }
         Ok(seen)
     }
@@ -201,8 +209,11 @@ impl Instance {
     fn ended(&self, why: &str, seen: &Seen, hide: &Hide) -> Error {
         let name = self.name();
         let remedy = match seen.out_of_memory {
-            true => "give it more with `gitlab.deploy.docker.limits.memory`, or choose a smaller `profile`".to_owned(),
-            false => format!("`docker logs {name}` shows all that it said; apply again once the cause is gone"),
+            true => "give it more with `gitlab.deploy.docker.limits.memory`, or choose a smaller `profile`"
+                .to_owned(),
+            false => {
+                format!("`docker logs {name}` shows all that it said; apply again once the cause is gone")
+            }
         };
         Error::failed(
             format!("failed to bring up {name}: {why}{}", said(&hide.tail(&seen.log))),
@@ -252,14 +263,18 @@ impl Instance {
         let url = &self.url;
         if refused {
             return Error::failed(
-                format!("failed to use GitLab at {url}: it does not take AutoGit's token, which was revoked or is of another GitLab"),
+                format!(
+                    "failed to use GitLab at {url}: it does not take AutoGit's token, which was revoked or is of another GitLab"
+                ),
                 format!(
                     "see that {url} leads to the container {name}; if it does, remove {} and apply again: a new one is made",
                     self.place.token().display()
                 ),
             );
         }
-        let remedy = error.remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
+        let remedy = error
+            .remedy()
+            .map_or_else(String::new, |remedy| format!("; {remedy}"));
         Error::failed(
             format!(
                 "failed to reach GitLab at {url} from here, though it is ready in the container {name}: {}",
@@ -306,9 +321,14 @@ fn started_at(found: &ContainerInspectResponse) -> Option<Timestamp> {
 
 /// Whether a process, by its command line, is of a reconfigure.
 fn is_reconfigure(process: &str) -> bool {
-    ["gitlab-ctl reconfigure", "omnibus-ctl reconfigure", "cinc-client", "chef-client"]
-        .iter()
-        .any(|mark| process.contains(mark))
+    [
+        "gitlab-ctl reconfigure",
+        "omnibus-ctl reconfigure",
+        "cinc-client",
+        "chef-client",
+    ]
+    .iter()
+    .any(|mark| process.contains(mark))
 }
 
 /// What a container said last, as the end of a message.
@@ -350,7 +370,11 @@ mod tests {
         seen.log += "\n  * runit_service[puma] action restart";
         assert_eq!(waits(seen.clone()), Phase::Reconfigure);
         seen.answer = Some(200);
-        assert_eq!(waits(seen.clone()), Phase::Reconfigure, "it will restart once more");
+        assert_eq!(
+            waits(seen.clone()),
+            Phase::Reconfigure,
+            "it will restart once more"
+        );
         seen.reconfigures = false;
         assert_eq!(judge(&seen, 0), Verdict::Ready);
         seen.answer = Some(502);
@@ -381,7 +405,11 @@ mod tests {
         seen = running();
         seen.restarts = 3;
         assert!(fails(&seen, 2).contains("again"));
-        assert_eq!(judge(&seen, 3), Verdict::Waiting(Phase::Container), "restarted long ago");
+        assert_eq!(
+            judge(&seen, 3),
+            Verdict::Waiting(Phase::Container),
+            "restarted long ago"
+        );
         assert!(fails(&Seen::default(), 0).contains("gone"));
     }
 }

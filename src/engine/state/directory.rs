@@ -181,8 +181,8 @@ impl Directory {
             steps: Vec::new(),
         };
         let history = Remembering::new(self.remembered(), run);
-        let journal =
-            Journal::begin(&path, ledger, history).and_then(|journal| files::sync_folder(&path).map(|()| journal));
+        let journal = Journal::begin(&path, ledger, history)
+            .and_then(|journal| files::sync_folder(&path).map(|()| journal));
         journal.map_err(|error| StateError::Io {
             doing: "begin",
             path,

@@ -73,7 +73,7 @@ impl Hands {
         let id = docker.create_exec(container, config).await.map_err(failed)?.id;
         let mut output = Output::default();
         if let StartExecResults::Attached {
-            output: mut lines,
+            output: mut pieces,
             mut input,
         } = docker.start_exec(&id, None).await.map_err(failed)?
         {
@@ -84,13 +84,21 @@ impl Hands {
                 };
                 written.await.map_err(|error| failed(error.into()))?;
             }
-            while let Some(line) = lines.next().await {
-                let line = line.map_err(failed)?;
-                heard(String::from_utf8_lossy(line.as_ref()).trim_end());
-                match line {
+            let mut open = Vec::new();
+            while let Some(piece) = pieces.next().await {
+                let piece = piece.map_err(failed)?;
+                open.extend_from_slice(piece.as_ref());
+                while let Some(end) = open.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = open.drain(..=end).collect();
+                    heard(String::from_utf8_lossy(&line).trim_end());
+                }
+                match piece {
                     LogOutput::StdErr { message } => output.stderr.extend_from_slice(&message),
                     other => output.stdout.extend_from_slice(other.as_ref()),
                 }
+            }
+            if !open.is_empty() {
+                heard(String::from_utf8_lossy(&open).trim_end());
             }
         }
         let ended = docker.inspect_exec(&id).await.map_err(failed)?;

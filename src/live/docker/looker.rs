@@ -221,7 +221,8 @@ impl Looker {
                 Ok(all)
             })
             .await;
-        let log = log.map_err(|cause| Error::new(format!("read the log of the container {container}"), cause))?;
+        let log =
+            log.map_err(|cause| Error::new(format!("read the log of the container {container}"), cause))?;
         Ok(String::from_utf8_lossy(&log).into_owned())
     }
 

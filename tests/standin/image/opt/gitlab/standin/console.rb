@@ -9,6 +9,7 @@ require_relative 'sandbox'
 class ActiveRecord
   class RecordInvalid < StandardError; end
   class RecordNotFound < StandardError; end
+  class RecordNotUnique < StandardError; end
 end
 
 # 365.days.from_now
@@ -39,6 +40,11 @@ module Gitlab
   VERSION = Standin::Release.full
 
   def self.ee? = VERSION.end_with?('-ee')
+
+  # Application settings.
+  module CurrentSettings
+    def self.max_personal_access_token_lifetime = nil
+  end
 end
 
 # Records in a list, narrowed step by step.
@@ -61,6 +67,7 @@ class Relation
     Relation.new(keep, user: @user)
   end
 
+  def order(*keys) = Relation.new(@records.sort_by { |record| keys.map { |key| record.public_send(key) } }, user: @user)
   def not(**conditions) = Relation.new(@records - where(**conditions).to_a, user: @user)
   def find_by(**conditions) = where(**conditions).first
   def active = Relation.new(@records.select(&:active?), user: @user)
