@@ -29,18 +29,19 @@ module Standin
       check
       make_directories
       generate_secrets
-      converge('gitlab::gitlab-rails') { write_settings }
-      converge('gitlab::nginx') { Nginx.new(@settings).write }
-      converge('gitlab::database_migrations') { migrate }
-      converge('gitlab::puma') { write_environment }
+      converge('gitlab::gitlab-rails', 'templatesymlink[Create a gitlab.yml] action create') { write_settings }
+      converge('nginx::enable', 'template[nginx.conf] action create') { Nginx.new(@settings).write }
+      converge('gitlab::database_migrations', 'rails_migration[gitlab-rails] action run') { migrate }
+      converge('gitlab::puma', 'runit_service[puma] action enable') { write_environment }
       Services.converge(@settings)
       puts 'Running handlers:', 'gitlab Reconfigured!'
     end
 
     private
 
-    def converge(recipe)
-      puts "Recipe: #{recipe}"
+    # In the form of Chef's log, which tells how far it is.
+    def converge(recipe, resource)
+      puts "Recipe: #{recipe}", "  * #{resource}"
       $stdout.flush
       yield
     end
