@@ -21,6 +21,7 @@ mod revert;
 mod rights;
 mod rules;
 mod secrets;
+mod standin;
 mod state;
 mod state_commands;
 mod state_gitlab;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         export::trials(),
         faults::trials(),
         protection::trials(),
+        standin::trials(),
         state::trials(),
         state_commands::trials(),
         state_gitlab::trials(),

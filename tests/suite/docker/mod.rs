@@ -8,7 +8,7 @@ mod image;
 
 pub use deployed::{Deployed, Wanted};
 pub use engine::docker;
-pub use image::of;
+pub use image::{RELEASE, of};
 
 use libtest_mimic::Trial;
 
