@@ -3,6 +3,8 @@
 mod backup;
 mod check;
 mod docker;
+mod listeners;
+mod omnibus;
 mod services;
 mod sign_in;
 mod tls;
@@ -18,7 +20,10 @@ use super::model::SecretRef;
 pub use backup::{Backup, Encryption, Keep, Target};
 pub(super) use check::check;
 pub use docker::{Docker, Limits, Ports, Profile, Publish, Restart, Ulimit, Volumes};
-pub use services::{Monitoring, ObjectStorage, Registry, ReverseProxy, Smtp, SmtpTls};
+pub use listeners::{Listener, Service};
+pub use omnibus::{OmnibusKey, names_secret};
+pub(crate) use services::OBJECTS;
+pub use services::{Monitoring, ObjectStorage, Registry, ReverseProxy, Smtp, SmtpTls, Ssh};
 pub use sign_in::{Ldap, LdapEncryption, Provider, SignIn};
 pub use tls::Tls;
 pub use units::{Duration, Size};
@@ -35,6 +40,9 @@ pub struct Deploy {
     /// A proxy of your own stands in front and ends HTTPS: GitLab itself speaks HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reverse_proxy: Option<ReverseProxy>,
+    /// What clone URLs over SSH show, where that is not the host of `gitlab.url` and the host's port `docker.ports.ssh`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<Ssh>,
     /// The administrator `root` as GitLab first makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,

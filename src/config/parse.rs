@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as ScanSpan, StrInput, Tag};
 
+use super::deploy::names_secret;
 use super::diagnostic::{Diagnostic, Report};
 use super::scalar;
 use super::tree::{Data, Entry, FileId, Node, Span};
@@ -265,7 +266,9 @@ impl Builder<'_> {
     }
 
     fn insert(&mut self, key: Key, value: Node) {
-        if self.secret_keys.iter().any(|secret| **secret == *key.text) {
+        // A setting of `gitlab.rb` has a key that no schema knows.
+        let is_setting = key.text.contains('[') && names_secret(&key.text);
+        if is_setting || self.secret_keys.iter().any(|secret| **secret == *key.text) {
             mask_unless_reference(&value, self.report);
         }
         let Some(Open {

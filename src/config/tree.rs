@@ -109,13 +109,21 @@ impl Node {
         self.entries().iter().find(|entry| &*entry.key == key)
     }
 
-    /// What stands at a dotted path below this node, or the deepest node on the way there.
+    /// What stands at a dotted path below this node, or the deepest node on the way there. A key may hold dots itself.
     pub fn deepest(&self, path: &str) -> &Node {
-        path.split('.')
-            .try_fold(self, |node, key| {
-                node.entry(key).map(|entry| &entry.value).ok_or(node)
-            })
-            .unwrap_or_else(|node| node)
+        let rest = |entry: &Entry| match path.strip_prefix(&*entry.key)? {
+            "" => Some(""),
+            rest => rest.strip_prefix('.'),
+        };
+        let under = self
+            .entries()
+            .iter()
+            .filter_map(|entry| Some((rest(entry)?, entry)));
+        match under.min_by_key(|(rest, _)| rest.len()) {
+            Some(("", entry)) => &entry.value,
+            Some((rest, entry)) => entry.value.deepest(rest),
+            None => self,
+        }
     }
 
     /// The value without positions; a null in a map is left out, as unset is unmanaged.

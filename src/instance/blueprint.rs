@@ -1,19 +1,23 @@
 //! The blueprint: everything that follows from what is declared, before anything is looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use url::Url;
+use url::{Host, Url};
 
 use super::endpoints::Endpoints;
-use super::omnibus::{Ruby, Settings};
+use super::omnibus::{Settings, Told};
 use super::place::{MOUNT, Place};
+use super::tls;
 use crate::config::SecretRef;
-use crate::config::deploy::{Deploy, Restart, Size, Ulimit, Volumes};
+use crate::config::deploy::{Deploy, Restart, Size, Tls, Ulimit, Volumes};
 use crate::core::Fields;
 
 /// The container's shared memory, unless the config says another.
 const SHM: Size = Size(256 << 20);
+
+/// How long the name of a host may be. Source: `HOST_NAME_MAX` of Linux.
+const HOSTNAME: usize = 64;
 
 /// What the container is to be, and what GitLab in it is to be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +32,8 @@ pub struct Blueprint {
     pub settings: Settings,
     /// The secrets that the settings read, by the name of their file.
     pub secrets: BTreeMap<String, SecretRef>,
+    /// The hosts that AutoGit makes a certificate for; `None`: it makes none.
+    pub certified: Option<BTreeSet<String>>,
     /// What is mounted, by the path in the container: the name of a volume, or an absolute path of the host.
     pub mounts: BTreeMap<String, String>,
     /// The network that it is in.
@@ -59,32 +65,13 @@ impl Blueprint {
         let docker = &spec.docker;
         let endpoints = Endpoints::new(spec, url);
         let limits = docker.limits.clone().unwrap_or_default();
-        let mut settings = Settings::from([
-            (
-                "external_url".to_owned(),
-                url.as_str().trim_end_matches('/').into(),
-            ),
-            (
-                "nginx['listen_port']".to_owned(),
-                i64::from(endpoints.listen).into(),
-            ),
-            ("nginx['listen_https']".to_owned(), endpoints.https.into()),
-            (
-                "gitlab_rails['gitlab_shell_ssh_port']".to_owned(),
-                i64::from(endpoints.ssh_port).into(),
-            ),
-        ]);
-        let mut secrets = BTreeMap::new();
-        if let Some(password) = spec.admin.as_ref().and_then(|admin| admin.password.clone()) {
-            secrets.insert("root_password".to_owned(), password);
-            let key = "gitlab_rails['initial_root_password']".to_owned();
-            settings.insert(key, Ruby::Secret("root_password".to_owned()));
-        }
+        let Told { settings, secrets } = Told::new(spec, &endpoints);
         Blueprint {
             image: docker.image.clone(),
             mounts: mounts(&name, &docker.volumes.clone().unwrap_or_default(), place),
             network: docker.network.clone().unwrap_or_else(|| name.clone()),
-            hostname: url.host_str().unwrap_or_default().to_owned(),
+            hostname: hostname(url, &name),
+            certified: matches!(spec.tls, Some(Tls::SelfSigned {})).then(|| endpoints.hosts()),
             environment: BTreeMap::from([(
                 "GITLAB_OMNIBUS_CONFIG".to_owned(),
                 format!("from_file('{MOUNT}/gitlab.rb')"),
@@ -129,6 +116,9 @@ impl Blueprint {
         let Value::Object(mut fields) = fields else {
             unreachable!("it is written as an object");
         };
+        if let Some(hosts) = &self.certified {
+            fields.insert("certificate".to_owned(), tls::wanted(hosts));
+        }
         for (name, reference) in &self.secrets {
             fields.insert(secret_field(name), json!(reference));
         }
@@ -139,6 +129,14 @@ impl Blueprint {
 /// The name of the field that a secret's file is compared as.
 pub fn secret_field(name: &str) -> String {
     format!("secrets/{name}")
+}
+
+/// The URL's host where Linux takes it for the name of a host; the container's own name otherwise.
+fn hostname(url: &Url, name: &str) -> String {
+    match url.host() {
+        Some(Host::Domain(host)) if host.len() <= HOSTNAME => host.to_owned(),
+        _ => name.to_owned(),
+    }
 }
 
 fn mounts(name: &str, volumes: &Volumes, place: &Place) -> BTreeMap<String, String> {

@@ -19,6 +19,7 @@ mod plan;
 mod preflight;
 mod rules;
 mod site;
+pub mod tls;
 mod upgrade;
 mod wait;
 

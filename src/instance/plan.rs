@@ -27,6 +27,10 @@ impl Instance {
         let mut problems = site.problems.clone();
         let (refusals, notes) = upgrade::judge(self, site);
         problems.extend(refusals);
+        if known.resolves {
+            let now = jiff::Timestamp::now();
+            problems.extend(self.certificate_problems(&site.blueprint, now).await);
+        }
         let mut wanted = Wanted {
             value: site.blueprint.fields(),
             ..Wanted::default()

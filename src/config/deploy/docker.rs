@@ -1,6 +1,7 @@
 //! The container: image, ports, volumes, limits.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -73,7 +74,8 @@ pub enum Profile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ports {
-    /// HTTP. Default: 3000 when GitLab speaks HTTP, none when it speaks HTTPS.
+    /// HTTP. Default: the port of `gitlab.url` when GitLab speaks HTTP, 3000 behind a reverse proxy, none when GitLab speaks HTTPS;
+    /// whoever comes by HTTP is sent to HTTPS then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Publish>,
     /// HTTPS. Default: the port of `gitlab.url` when GitLab speaks HTTPS.
@@ -82,7 +84,8 @@ pub struct Ports {
     /// Git over SSH. Default: 2222.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh: Option<Publish>,
-    /// The container registry. Default: the port of its URL.
+    /// The container registry, where it has a port of its own. Default: the port of its URL, unless that is the port of
+    /// `gitlab.url`: a registry with a host name of its own shares it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<Publish>,
 }
@@ -98,6 +101,25 @@ pub enum Publish {
         #[schemars(regex(pattern = "^(\\[[0-9a-fA-F:]+\\]|[0-9.]+):[0-9]{1,5}$"), extend("examples" = ["127.0.0.1:3000"]))]
          String,
     ),
+}
+
+impl Publish {
+    /// The address and port that are bound; `None` when they are none.
+    pub fn socket(&self) -> Option<SocketAddr> {
+        match self {
+            Publish::Port(0) => None,
+            Publish::Port(port) => Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port))),
+            Publish::Address(address) => address
+                .parse()
+                .ok()
+                .filter(|socket: &SocketAddr| socket.port() != 0),
+        }
+    }
+
+    /// The port alone.
+    pub fn port(&self) -> u16 {
+        self.socket().map_or(0, |socket| socket.port())
+    }
 }
 
 /// Where data is kept: names of volumes, or absolute paths of directories on the host.

@@ -17,11 +17,25 @@ pub struct ReverseProxy {
     pub trusted: Vec<String>,
 }
 
+/// SSH as users reach it: through a router or a load balancer, say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ssh {
+    /// The host. Default: that of `gitlab.url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["ssh.example.org"]))]
+    pub host: Option<String>,
+    /// The port. Default: the host's port `docker.ports.ssh`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("examples" = [22]))]
+    pub port: Option<u16>,
+}
+
 /// The container registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
-    /// Its public URL.
+    /// Its public URL: a host name of its own, or the instance's with another port. It begins as `gitlab.url` does.
     #[schemars(extend("examples" = ["https://registry.example.org"]))]
     pub url: String,
 }
@@ -67,7 +81,7 @@ pub struct Smtp {
 pub enum SmtpTls {
     /// From the first byte on.
     Implicit,
-    /// Once connected, and not at all unless the server agrees.
+    /// Once connected, if the server offers it.
     #[default]
     Starttls,
     /// Not at all.
@@ -97,10 +111,27 @@ pub struct ObjectStorage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_style: Option<bool>,
     /// The bucket of each sort of object: `artifacts`, `external_diffs`, `lfs`, `uploads`, `packages`, `dependency_proxy`,
-    /// `terraform_state`, `ci_secure_files`, `pages`. What has none stays in the data volume.
+    /// `terraform_state`, `ci_secure_files`, `pages`, and `agent_plan_content` from 19.2 on. What has none stays in the data volume.
+    /// A bucket has to be there already; `bucket/prefix` shares one.
     #[schemars(extend("examples" = [{"artifacts": "gitlab-artifacts", "lfs": "gitlab-lfs"}]))]
     pub buckets: BTreeMap<String, String>,
 }
+
+/// The sorts of object that GitLab keeps in object storage.
+///
+/// Sources: `config/object_store_settings.rb` of GitLab 18.9, `gitlab_rails['object_store']['objects']` of Omnibus 19.2.
+pub(crate) const OBJECTS: [&str; 10] = [
+    "agent_plan_content",
+    "artifacts",
+    "ci_secure_files",
+    "dependency_proxy",
+    "external_diffs",
+    "lfs",
+    "packages",
+    "pages",
+    "terraform_state",
+    "uploads",
+];
 
 /// What GitLab measures of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::super::place::MOUNT;
 use super::Ruby;
+use crate::config::deploy::names_secret;
 
 /// Something that a `gitlab.rb` sets.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,37 +41,6 @@ impl Line {
             Some(value) => veiled(value).to_json(),
         }
     }
-}
-
-/// Whether what has this key is a secret, judged by the words of its last part.
-pub fn names_secret(key: &str) -> bool {
-    const SECRET: [&str; 7] = [
-        "password",
-        "passwd",
-        "passphrase",
-        "secret",
-        "token",
-        "credentials",
-        "dsn",
-    ];
-    const PLAIN: [&str; 11] = [
-        "path",
-        "file",
-        "dir",
-        "enabled",
-        "enable",
-        "expire",
-        "expiration",
-        "realm",
-        "issuer",
-        "backend",
-        "encryption",
-    ];
-    let last = key.trim_end_matches("']").rsplit('\'').next().unwrap_or(key);
-    let words: Vec<_> = last.split('_').collect();
-    let has = |some: &[&str]| words.iter().any(|word| some.contains(word));
-    let is_key = last.ends_with("_key") && !last.ends_with("ssl_key") && !last.ends_with("certificate_key");
-    (has(&SECRET) || is_key || last.ends_with("key_base")) && !has(&PLAIN)
 }
 
 /// A value in which what its keys call secret is replaced.
