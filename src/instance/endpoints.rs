@@ -105,3 +105,121 @@ fn address(publish: &Publish) -> String {
         (None, Publish::Port(port)) => port.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn endpoints(url: &str, ports: Value, rest: Value) -> Endpoints {
+        let mut deploy = json!({"docker": {"image": "gitlab/gitlab-ce:18.8.4-ce.0", "ports": ports}});
+        for (key, value) in rest.as_object().unwrap() {
+            deploy[key] = value.clone();
+        }
+        Endpoints::new(&serde_json::from_value(deploy).unwrap(), &url.parse().unwrap())
+    }
+
+    fn published(endpoints: &Endpoints) -> Vec<(&str, &str)> {
+        let published = endpoints.published.iter();
+        published.map(|(port, address)| (&**port, &**address)).collect()
+    }
+
+    #[test]
+    fn the_url_the_container_and_the_host_have_ports_of_their_own() {
+        let plain = endpoints("http://git.lan:3000", json!({}), json!({}));
+        assert_eq!(
+            published(&plain),
+            [("22/tcp", "0.0.0.0:2222"), ("80/tcp", "0.0.0.0:3000")]
+        );
+        assert_eq!((plain.https, plain.listen, plain.ssh_port), (false, 80, 2222));
+        assert_eq!(plain.external_url(), "http://git.lan:3000");
+        assert_eq!(plain.readiness(), "http://127.0.0.1:80/-/readiness?all=1");
+
+        // A router leads 8080 to 3001, and 22 to 2222.
+        let routed = endpoints(
+            "http://git.lan:8080",
+            json!({"http": "192.0.2.1:3001"}),
+            json!({"ssh": {"port": 22}}),
+        );
+        assert_eq!(
+            published(&routed),
+            [("22/tcp", "0.0.0.0:2222"), ("80/tcp", "192.0.2.1:3001")]
+        );
+        assert_eq!((routed.listen, routed.ssh_port), (80, 22));
+        assert_eq!(routed.external_url(), "http://git.lan:8080");
+
+        let tls = json!({"tls": {"self_signed": {}}});
+        let https = endpoints(
+            "https://[2001:db8::1]:8443/git/",
+            json!({"http": 8080, "ssh": "[::1]:22"}),
+            tls,
+        );
+        assert_eq!(
+            published(&https),
+            [
+                ("22/tcp", "[::1]:22"),
+                ("443/tcp", "0.0.0.0:8443"),
+                ("80/tcp", "0.0.0.0:8080"),
+            ]
+        );
+        assert!(https.https && https.redirects);
+        assert_eq!(https.external_url(), "https://[2001:db8::1]:8443/git");
+        assert_eq!(https.readiness(), "https://127.0.0.1:443/git/-/readiness?all=1");
+        assert_eq!(https.hosts(), BTreeSet::from(["2001:db8::1".to_owned()]));
+    }
+
+    #[test]
+    fn behind_a_proxy_nothing_but_http_is_published() {
+        let proxied = endpoints("https://git.example.org", json!({}), json!({"reverse_proxy": {}}));
+        assert_eq!(
+            published(&proxied),
+            [("22/tcp", "0.0.0.0:2222"), ("80/tcp", "0.0.0.0:3000")]
+        );
+        assert!(!proxied.https && !proxied.redirects);
+        assert_eq!(proxied.external_url(), "https://git.example.org");
+        assert_eq!(proxied.readiness(), "http://127.0.0.1:80/-/readiness?all=1");
+    }
+
+    #[test]
+    fn a_registry_shares_the_port_of_a_url_like_its_own() {
+        let registry = |url: &str, ports: Value, rest: Value| {
+            let mut rest = rest;
+            rest["registry"] = json!({"url": url});
+            let endpoints = endpoints("https://git.example.org", ports, rest);
+            let address = endpoints.published.get("5050/tcp").cloned();
+            (endpoints.registry.unwrap().listen, address)
+        };
+        let tls = || json!({"tls": {"self_signed": {}}});
+        let address = |address: &str| Some(address.to_owned());
+        for (url, ports, rest, expected) in [
+            ("https://registry.example.org", json!({}), tls(), (443, None)),
+            (
+                "https://git.example.org:5000",
+                json!({}),
+                tls(),
+                (5050, address("0.0.0.0:5000")),
+            ),
+            (
+                "https://registry.example.org:444",
+                json!({}),
+                tls(),
+                (5050, address("0.0.0.0:444")),
+            ),
+            (
+                "https://registry.example.org",
+                json!({"registry": 9000}),
+                tls(),
+                (5050, address("0.0.0.0:9000")),
+            ),
+            (
+                "https://registry.example.org",
+                json!({}),
+                json!({"reverse_proxy": {}}),
+                (80, None),
+            ),
+        ] {
+            assert_eq!(registry(url, ports, rest), expected, "{url}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod comment;
 mod contract;
 mod deploy;
 mod docker;
+mod deploy_settings;
 mod doctor;
 mod export;
 mod faults;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         cli::trials(),
         comment::trials(),
         deploy::trials(),
+        deploy_settings::trials(),
         doctor::trials(),
         export::trials(),
         faults::trials(),

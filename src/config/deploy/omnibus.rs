@@ -125,6 +125,23 @@ impl OmnibusKey {
         std::iter::once(&*self.section).chain(self.path.iter().map(String::as_str))
     }
 
+    /// The field from which AutoGit derives the setting, where it does.
+    pub fn derived_from(&self, deploy: &Deploy) -> Option<String> {
+        let key = self.to_string();
+        let under = |outer: &str| {
+            let rest = key.strip_prefix(outer);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        };
+        match DERIVED.iter().find(|(outer, _)| under(outer)) {
+            Some((_, field)) if field.starts_with("gitlab.") => Some((*field).to_owned()),
+            Some((_, field)) => Some(format!("gitlab.deploy.{field}")),
+            None if deploy.sign_in.is_some() && SIGN_IN.iter().any(|outer| under(outer)) => {
+                Some("gitlab.deploy.sign_in".to_owned())
+            }
+            None => None,
+        }
+    }
+
     /// Why there is no such key; nothing if there is.
     ///
     /// # Errors
@@ -162,21 +179,6 @@ fn unknown(what: &str, near: Option<String>) -> String {
     match near {
         Some(near) => format!("`gitlab.rb` knows no `{what}`; did you mean `{near}`?"),
         None => format!("`gitlab.rb` knows no `{what}`; GitLab's gitlab.rb.template lists what it knows"),
-    }
-}
-
-/// The field from which AutoGit derives a setting.
-fn derived(key: &str, deploy: &Deploy) -> Option<String> {
-    let under = |outer: &str| {
-        let rest = key.strip_prefix(outer);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
-    };
-    let signs_in = deploy.sign_in.is_some() && SIGN_IN.iter().any(|outer| under(outer));
-    let found = DERIVED.iter().find(|(outer, _)| under(outer));
-    match found {
-        Some((_, field)) if field.starts_with("gitlab.") => Some((*field).to_owned()),
-        Some((_, field)) => Some(format!("gitlab.deploy.{field}")),
-        None => signs_in.then(|| "gitlab.deploy.sign_in".to_owned()),
     }
 }
 
@@ -253,7 +255,8 @@ pub(super) fn check(deploy: &Deploy) -> Vec<FieldProblem> {
             )),
             Some(key) => {
                 let name = key.to_string();
-                let derived = derived(&name, deploy)
+                let derived = key
+                    .derived_from(deploy)
                     .map(|field| format!("AutoGit sets `{name}` itself; write `{field}` instead"));
                 let twice = || format!("`{name}` is set twice: remove one of them");
                 derived

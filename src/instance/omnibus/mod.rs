@@ -55,9 +55,13 @@ impl Told {
 pub fn render(settings: &Settings) -> String {
     let mut text = String::from("# Written by AutoGit: change autogit.yaml instead.\n");
     for (key, value) in settings {
-        // A plain name is a method of Omnibus, anything else an assignment.
-        let joint = if key.contains('[') { " = " } else { " " };
-        text.push_str(&format!("{key}{joint}{value}\n"));
+        // A plain name is a method of Omnibus, anything else an assignment. A hash would be taken for a block.
+        let line = match (key.contains('['), value) {
+            (true, _) => format!("{key} = {value}\n"),
+            (false, Ruby::Map(_)) => format!("{key}({value})\n"),
+            (false, _) => format!("{key} {value}\n"),
+        };
+        text.push_str(&line);
     }
     text
 }

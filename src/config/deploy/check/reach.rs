@@ -30,7 +30,10 @@ pub(super) fn check(deploy: &Deploy, url: &Url) -> Vec<FieldProblem> {
     // What its port is stands open while its URL is wrong.
     let listeners = deploy.listeners(url).into_iter();
     let listeners = listeners.filter(|listener| registry.is_none() || listener.service != Service::Registry);
-    problems.extend(shared_ports(deploy.speaks_https(url), &listeners.collect::<Vec<_>>()));
+    problems.extend(shared_ports(
+        deploy.speaks_https(url),
+        &listeners.collect::<Vec<_>>(),
+    ));
     problems.extend(lets_encrypt(deploy, url));
     problems.extend(registry);
     if let Some(proxy) = &deploy.reverse_proxy {
