@@ -40,11 +40,11 @@ enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Phase::Container => "the container starts",
-            Phase::Reconfigure => "GitLab configures itself",
-            Phase::Database => "the database is migrated",
-            Phase::WebServer => "the web server starts",
-            Phase::Api => "the API gets ready",
+            Phase::Container => "container",
+            Phase::Reconfigure => "reconfigure",
+            Phase::Database => "database migrations",
+            Phase::WebServer => "web server",
+            Phase::Api => "API",
         })
     }
 }
@@ -105,9 +105,10 @@ fn judge(seen: &Seen, restarts_before: i64) -> Verdict {
     })
 }
 
-/// Whether the last resource that a reconfigure began is about the database.
+/// Whether what a reconfigure began last, a recipe or a resource of one, is about the database.
 fn migrates(log: &str) -> bool {
-    let begun = |line: &&str| line.contains("* ") && line.contains(" action ");
+    let begun =
+        |line: &&str| line.starts_with("Recipe: ") || (line.contains("* ") && line.contains(" action "));
     let last = log.lines().rev().find(begun);
     last.is_some_and(|line| {
         line.contains("migrat") || line.contains("database") || line.contains("postgresql")
@@ -152,11 +153,11 @@ impl Instance {
                 Verdict::Waiting(now) => now,
             };
             let (was, since) = *phase.get_or_insert_with(|| {
-                heard.phase(&format!("waiting: {now}"));
+                heard.phase(&format!("waiting for the {now}"));
                 (now, Instant::now())
             });
             if now != was {
-                heard.phase(&format!("waiting: {now}"));
+                heard.phase(&format!("waiting for the {now}"));
                 phase = Some((now, Instant::now()));
             } else if began.elapsed() >= within {
                 return Err(self.late(now, since.elapsed(), &seen, hide));
@@ -226,7 +227,7 @@ impl Instance {
         let within = deploy::Duration(self.ready_within());
         Error::failed(
             format!(
-                "failed to bring up {name}: it is not ready after {within}; for {} s now, {phase}{}",
+                "failed to bring up {name}: it is not ready after {within}, and in the phase `{phase}` for {} s{}",
                 since.as_secs(),
                 said(&hide.tail(&seen.log)),
             ),
@@ -252,7 +253,7 @@ impl Instance {
                 return Err(self.astray(&error, refused));
             }
             if !std::mem::replace(&mut told, true) {
-                heard.phase(&format!("waiting: {} leads to GitLab", self.url));
+                heard.phase(&format!("waiting for {} to lead to GitLab", self.url));
             }
             sleep(LOOKS.1).await;
         }
@@ -368,6 +369,10 @@ mod tests {
         seen.log = "  * rails_migration[gitlab-rails] action run\n     - execute".into();
         assert_eq!(waits(seen.clone()), Phase::Database);
         seen.log += "\n  * runit_service[puma] action restart";
+        assert_eq!(waits(seen.clone()), Phase::Reconfigure);
+        seen.log += "\nRecipe: gitlab::database_migrations";
+        assert_eq!(waits(seen.clone()), Phase::Database);
+        seen.log += "\nRecipe: gitlab::puma";
         assert_eq!(waits(seen.clone()), Phase::Reconfigure);
         seen.answer = Some(200);
         assert_eq!(
