@@ -87,9 +87,8 @@ impl Work<'_> {
         let hide = self.hide()?;
         let heard = |line: &str| self.heard.line(&hide.from(line));
         let output = self.hands.exec(id, &[CTL, "reconfigure"], None, heard).await?;
-        match output.success() {
-            true => Ok(()),
-            false => Err(Error::failed(
+        if !output.success() {
+            return Err(Error::failed(
                 format!(
                     "failed to reconfigure {}: gitlab-ctl ended with exit status {}:{}",
                     self.name(),
@@ -97,8 +96,13 @@ impl Work<'_> {
                     hide.tail(&output.all())
                 ),
                 "correct the settings that it names, and apply again",
-            )),
+            ));
         }
+        if self.blueprint.endpoints.https {
+            // A certificate that was renewed under its old name is no other setting to GitLab.
+            self.hands.exec(id, &[CTL, "hup", "nginx"], None, |_| ()).await?;
+        }
+        Ok(())
     }
 
     /// Goes back to the settings that GitLab took last, and says what became of that.

@@ -1,13 +1,14 @@
 //! What the container is given: `gitlab.rb`, secrets and certificates, as files of [`Place::mounted`](super::Place::mounted).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
 use secrecy::ExposeSecret;
 
 use super::place::failed;
-use super::{Blueprint, Error, Instance, omnibus};
+use super::{Blueprint, Error, Instance, Place, omnibus, tls};
 use crate::live::files;
 
 /// Files by their path within the directory. It holds secrets, so nothing prints it.
@@ -41,6 +42,9 @@ impl Content {
             })?;
             let path = Path::new("secrets").join(name);
             files.insert(path, value.expose_secret().as_bytes().to_vec());
+        }
+        if let Some(hosts) = &blueprint.certified {
+            certificate(&instance.place, hosts, &mut files)?;
         }
         Ok(Content(files))
     }
@@ -89,10 +93,7 @@ impl Content {
             if there.0.get(name) == Some(text) {
                 continue;
             }
-            let path = directory.join(name);
-            let folder = path.parent().unwrap_or(directory);
-            files::make_folder(folder).map_err(|error| failed("make", folder, error))?;
-            files::replace(&path, text).map_err(|error| failed("write", &path, error))?;
+            write(&directory.join(name), text)?;
         }
         for name in there.0.keys().filter(|name| !self.0.contains_key(*name)) {
             let path = directory.join(name);
@@ -132,6 +133,40 @@ impl Content {
         let lines = texts.flat_map(str::lines).map(str::trim);
         lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
+}
+
+/// Adds the certificate that AutoGit makes, and writes the authority behind it, which the container never sees.
+fn certificate(
+    place: &Place,
+    hosts: &BTreeSet<String>,
+    files: &mut BTreeMap<PathBuf, Vec<u8>>,
+) -> Result<(), Error> {
+    let mounted = place.mounted();
+    let (certificate, key) = place.certificate();
+    for path in [certificate, key] {
+        let kept = files::read(&path).map_err(|error| failed("read", &path, error))?;
+        if let (Some(kept), Ok(inner)) = (kept, path.strip_prefix(&mounted)) {
+            files.insert(inner.to_owned(), kept);
+        }
+    }
+    for (path, text) in tls::files(place, hosts, Timestamp::now())? {
+        let text = text.expose_secret().as_bytes();
+        match path.strip_prefix(&mounted) {
+            Ok(inner) => {
+                files.insert(inner.to_owned(), text.to_vec());
+            }
+            Err(_) => write(&path, text)?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes one file, and makes its directory.
+fn write(path: &Path, text: &[u8]) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        files::make_folder(folder).map_err(|error| failed("make", folder, error))?;
+    }
+    files::replace(path, text).map_err(|error| failed("write", path, error))
 }
 
 #[cfg(test)]
