@@ -88,7 +88,7 @@ impl Instance {
             (None, None) => work.create().await?,
             (None, Some(aside)) if way == Way::Recreate => work.replace(&aside).await?,
             (None, Some(aside)) => work.put_back(&aside).await?,
-            (Some(_), Some(aside)) => work.finish(&aside, way).await?,
+            (Some(current), Some(aside)) => work.finish(&current, &aside, &ways).await?,
             (Some(current), None) if way == Way::Recreate => work.replace(&current).await?,
             (Some(current), None) => work.change(&current, &ways).await?,
         }

@@ -248,25 +248,24 @@ impl Work<'_> {
     }
 
     /// Goes on where an interrupted replacement stopped with both containers there.
-    pub(super) async fn finish(&self, aside: &ContainerInspectResponse, way: Way) -> Result<(), Error> {
-        let current = self
-            .hands
-            .looker()
-            .container(self.name())
-            .await?
-            .unwrap_or_default();
-        let id = docker_id(&current);
+    pub(super) async fn finish(
+        &self,
+        current: &ContainerInspectResponse,
+        aside: &ContainerInspectResponse,
+        ways: &[Way],
+    ) -> Result<(), Error> {
+        let id = docker_id(current);
         // It is ours, as the other's place was being taken; it is not as declared any more.
-        if way == Way::Recreate {
+        if ways.contains(&Way::Recreate) {
             self.take_away(&id).await?;
             return self.replace(aside).await;
         }
-        self.write_files()?;
-        let outcome = match is_running(&current) {
-            true => self.change(&current, &[way]).await,
-            false => self.start(&id).await,
-        };
-        match outcome {
+        let mut ways = ways.to_vec();
+        if !self.instance.place.is_applied(&id)? {
+            // Nobody has seen yet that it gets ready.
+            ways.push(Way::Reconfigure);
+        }
+        match self.change(current, &ways).await {
             Ok(()) => self.let_go(&docker_id(aside)).await,
             Err(error) if self.is_upgrade(aside) => Err(self.stays_aside(error)),
             Err(error) => Err(self.with_outcome(error, self.bring_back(aside).await)),

@@ -5,6 +5,7 @@ mod cli;
 mod comment;
 mod contract;
 mod deploy;
+mod deploy_faults;
 mod docker;
 mod deploy_settings;
 mod doctor;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         comment::trials(),
         deploy::trials(),
         deploy_settings::trials(),
+        deploy_faults::trials(),
         doctor::trials(),
         export::trials(),
         faults::trials(),

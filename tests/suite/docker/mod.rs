@@ -5,10 +5,12 @@
 mod deployed;
 mod engine;
 mod image;
+mod proxy;
 
 pub use deployed::{Deployed, Wanted};
 pub use engine::docker;
 pub use image::{RELEASE, of};
+pub use proxy::{Lost, Proxy};
 
 use libtest_mimic::Trial;
 
