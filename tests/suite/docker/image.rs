@@ -20,6 +20,9 @@ const RELEASES: [&str; 6] = [
     "18.8.4-ee.0",
 ];
 
+/// What the names of the stand-ins that tests build begin with; what tells their sources apart follows.
+const NAME: &str = "autogit-standin/";
+
 /// The image that the environment names in place of the stand-in.
 pub(super) fn given() -> Option<String> {
     std::env::var("AUTOGIT_GITLAB_IMAGE").ok()
@@ -32,16 +35,16 @@ pub fn image() -> String {
 
 /// The stand-in of a release; built the first time that this is asked.
 pub fn of(release: &str) -> String {
-    static NAME: OnceLock<String> = OnceLock::new();
+    static BUILT: OnceLock<String> = OnceLock::new();
     assert!(RELEASES.contains(&release), "there is no stand-in of {release}");
-    format!("{}:{release}", NAME.get_or_init(built))
+    format!("{}:{release}", BUILT.get_or_init(built))
 }
 
 /// The name of the stand-in of these sources, without its tags, which are there now.
 fn built() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // Of the sources, not of the program: that changes with every build of AutoGit.
-    let name = format!("autogit-standin/{}", digest(root));
+    let name = format!("{NAME}{}", digest(root));
     if RELEASES
         .iter()
         .all(|release| is_there(&format!("{name}:{release}")))
@@ -89,12 +92,14 @@ fn digest(root: &Path) -> String {
         .collect()
 }
 
-/// Removes stand-ins that this checkout built of former sources, but for those in use.
+/// Removes stand-ins that tests of this checkout built of former sources, but for those in use.
 fn remove_former(name: &str) {
     let checkout = format!("label=autogit.checkout={}", env!("CARGO_MANIFEST_DIR"));
     let format = "{{.Repository}}:{{.Tag}}";
     let all = docker(&["image", "ls", "--filter", &checkout, "--format", format]);
-    let former = all.lines().filter(|image| !image.starts_with(name));
+    let former = all
+        .lines()
+        .filter(|image| image.starts_with(NAME) && !image.starts_with(name));
     for image in former {
         // One in use stays.
         let _ = Command::new("docker").args(["image", "rm", image]).output();
