@@ -84,7 +84,7 @@ pub struct Admin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [{"file": "root-password"}]))]
     pub password: Option<SecretRef>,
-    /// The first mail address. GitLab's default: `admin@example.com`.
+    /// The first mail address. GitLab makes one up at `example.com` unless this is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["ada@example.org"]))]
     pub email: Option<String>,

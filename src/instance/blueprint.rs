@@ -117,7 +117,7 @@ impl Blueprint {
             unreachable!("it is written as an object");
         };
         if let Some(hosts) = &self.certified {
-            fields.insert("certificate".to_owned(), tls::wanted(hosts));
+            fields.insert(tls::FIELD.to_owned(), tls::wanted(hosts));
         }
         for (name, reference) in &self.secrets {
             fields.insert(secret_field(name), json!(reference));

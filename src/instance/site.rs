@@ -1,6 +1,8 @@
 //! The site: what is there, beside what is to be.
 
-use super::{Blueprint, Error, Instance, observe, preflight};
+use jiff::Timestamp;
+
+use super::{Blueprint, Error, Instance, observe, preflight, tls};
 use crate::core::{Live, Problem};
 use crate::live::docker::Engine;
 
@@ -27,7 +29,11 @@ impl Instance {
     pub async fn survey(&self) -> Result<Site, Error> {
         let engine = self.looker.engine().await?;
         let blueprint = Blueprint::new(&self.spec, &self.url, &self.place);
-        let live = observe::observe(self, &blueprint).await?;
+        let mut live = observe::observe(self, &blueprint).await?;
+        if let (Live::Present(present), Some(hosts)) = (&mut live, &blueprint.certified) {
+            let found = tls::found(&self.place, hosts, Timestamp::now())?;
+            present.value.insert(tls::FIELD.to_owned(), found);
+        }
         let problems = preflight::check(self, &engine, &blueprint, &live).await?;
         let is_new = matches!(live, Live::Absent) && !observe::has_data(self, &blueprint).await?;
         Ok(Site {

@@ -25,6 +25,8 @@ use super::{Blueprint, Error, Instance, Place};
 use crate::config::deploy::Tls;
 use crate::core::Problem;
 
+/// The field that a certificate of AutoGit's own making is compared as.
+pub const FIELD: &str = "certificate";
 /// The name of the secret file that a given certificate is in, with what leads to its authority.
 pub const CHAIN: &str = "tls_chain";
 /// The name of the secret file that its key is in.
