@@ -6,6 +6,7 @@ mod comment;
 mod contract;
 mod deploy;
 mod deploy_faults;
+mod deploy_reach;
 mod deploy_settings;
 mod docker;
 mod doctor;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         cli::trials(),
         comment::trials(),
         deploy::trials(),
+        deploy_reach::trials(),
         deploy_settings::trials(),
         deploy_faults::trials(),
         doctor::trials(),

@@ -216,7 +216,7 @@ impl Drop for Deployed {
 }
 
 /// A port that nothing uses, below those that the system gives to outgoing connections, and never the same twice.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % 100) as u16 * 100;
     loop {

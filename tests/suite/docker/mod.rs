@@ -7,7 +7,7 @@ mod engine;
 mod image;
 mod proxy;
 
-pub use deployed::{Deployed, Wanted};
+pub use deployed::{Deployed, Wanted, free_port};
 pub use engine::docker;
 pub use image::{RELEASE, of};
 pub use proxy::{Lost, Proxy};

@@ -271,6 +271,46 @@ fn a_secret_in_plain_text_is_not_shown() {
     assert!(!shown[0].contains("hunter2"), "{}", shown[0]);
 }
 
+#[test]
+fn what_the_documentation_shows_is_valid() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/deploy.md")).unwrap();
+    let blocks: Vec<_> = page
+        .split("\n```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(blocks.len() > 9, "{blocks:#?}");
+    for block in blocks {
+        let has = |key: &str| block.lines().any(|line| line.starts_with(key));
+        let text = if has("autogit:") {
+            block.to_owned()
+        } else if has("gitlab:") {
+            format!("autogit: 1\n{block}")
+        } else {
+            let mut deploy = block.replace("docker: {", &format!("docker: {{{IMAGE}, "));
+            if !has("docker:") {
+                deploy += &format!("docker: {{{IMAGE}}}\n");
+            }
+            if !has("tls:") {
+                deploy += "reverse_proxy: {}\n";
+            }
+            let deploy: String = deploy.lines().map(|line| format!("    {line}\n")).collect();
+            format!("autogit: 1\ngitlab:\n  url: {HTTPS}\n  deploy:\n{deploy}")
+        };
+        let loaded = load_bytes(
+            Path::new("autogit.yaml"),
+            text.as_bytes(),
+            &crate::kinds::shapes(),
+        );
+        let shown: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .map(|found| loaded.sources.render(found, false))
+            .collect();
+        assert!(shown.is_empty(), "{text}\n{}", shown.join("\n"));
+    }
+}
+
 /// A deployment with any ports.
 fn deploy() -> impl Strategy<Value = (Deploy, Url)> {
     let publish = || {
