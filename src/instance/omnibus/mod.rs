@@ -13,6 +13,7 @@ use super::Endpoints;
 use crate::config::SecretRef;
 use crate::config::deploy::Deploy;
 
+pub use crate::config::deploy::names_secret;
 pub use parse::{Line, parse};
 pub use ruby::Ruby;
 
