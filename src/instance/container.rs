@@ -105,7 +105,7 @@ fn local_url(endpoints: &Endpoints, path: &str) -> String {
 }
 
 /// How Docker judges whether it is well. The image's own check knows nothing of our ports, and from 19.1 on passes too early.
-fn healthcheck(endpoints: &Endpoints, ready_within: Duration) -> HealthConfig {
+pub(super) fn healthcheck(endpoints: &Endpoints, ready_within: Duration) -> HealthConfig {
     let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).ok();
     let url = local_url(endpoints, "/-/readiness");
     let test = [
@@ -126,6 +126,14 @@ fn healthcheck(endpoints: &Endpoints, ready_within: Duration) -> HealthConfig {
         retries: Some(5),
         start_period: nanos(ready_within),
         ..HealthConfig::default()
+    }
+}
+
+/// The command by which Docker judges whether it is well; `None`: it does not.
+pub(super) fn judged_by(check: &HealthConfig) -> Option<String> {
+    match check.test.as_deref() {
+        Some([kind, command @ ..]) if kind.starts_with("CMD") => Some(command.join(" ")),
+        _ => None,
     }
 }
 

@@ -4,12 +4,14 @@
 //! by the same planner as everything else: one resource, `instance.<name>`, with a field for everything that can differ.
 
 mod apply;
+mod asked;
 pub mod backup;
 mod blueprint;
 mod bootstrap;
 mod change;
 mod container;
 mod content;
+mod effective;
 mod endpoints;
 mod hide;
 mod observe;
@@ -18,6 +20,7 @@ mod place;
 mod plan;
 mod preflight;
 mod rules;
+mod sight;
 mod site;
 pub mod tls;
 mod upgrade;
@@ -40,6 +43,7 @@ pub use container::LABEL;
 pub use endpoints::Endpoints;
 pub use place::{Host, Place};
 pub use plan::Known;
+pub use sight::Found;
 pub use site::Site;
 
 /// The kind's name in addresses.

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
+use super::asked::{Asked, asked};
 use super::blueprint::secret_field;
+use super::sight::Found;
 use super::{Instance, Site, rules, upgrade};
 use crate::core::planner::{self, Inputs};
-use crate::core::{Address, Entry, Plan, Problem, Wanted};
+use crate::core::{Action, Address, Change, Entry, Fields, Live, Ownership, Plan, Problem, Reason, Step, Wanted};
 
 /// What the engine knows and the instance does not.
 pub struct Known<'a> {
@@ -20,66 +22,134 @@ pub struct Known<'a> {
     pub resolves: bool,
 }
 
+/// Fields that say nothing of an instance that is to be made: how it is, and what is the same for all.
+const UNSAID: [&str; 6] = ["running", "reconfigured", "previous", "token", "environment", "healthcheck"];
+
 impl Instance {
     /// What is to be done to the instance.
     pub async fn plan(&self, site: &Site, known: &Known<'_>) -> Plan {
         let address = self.address();
-        let mut problems = site.problems.clone();
+        let problem = |field: Option<String>, message: String| Problem {
+            address: address.clone(),
+            field,
+            message,
+        };
+        let Asked { value, problems } = asked(&self.spec, &site.blueprint, &site.live);
+        let losses = problems
+            .into_iter()
+            .map(|(field, message)| problem(Some(field), message));
         let (refusals, notes) = upgrade::judge(self, site);
-        problems.extend(refusals);
-        if known.resolves {
-            let now = jiff::Timestamp::now();
-            problems.extend(self.certificate_problems(&site.blueprint, now).await);
-        }
-        let mut wanted = Wanted {
-            value: site.blueprint.fields(),
+        let mut problems: Vec<_> = site.problems.iter().cloned().chain(losses).chain(refusals).collect();
+        let (secrets, unresolved) = self.asked_secrets(site, known, &value).await;
+        problems.extend(unresolved.into_iter().map(|message| problem(None, message)));
+        let wanted = Wanted {
+            value,
+            secrets,
             ..Wanted::default()
         };
-        for (name, reference) in &site.blueprint.secrets {
-            let field = secret_field(name);
-            let print = match known.resolves {
-                false => None,
-                true => match self.secrets.value(reference).await {
-                    Ok(secret) => Some((known.fingerprint)(
-                        &address,
-                        &field,
-                        &Value::from(secret.expose_secret()),
-                    )),
-                    Err(error) => {
-                        problems.push(Problem {
-                            address: address.clone(),
-                            field: None,
-                            message: error.to_string(),
-                        });
-                        None
-                    }
-                },
-            };
-            wanted.secrets.insert(field, print);
-        }
-        let own = |entry: &(&Address, &Entry)| *entry.0 == address;
-        let ledger = known.ledger.iter().filter(own);
-        let plan = planner::plan(&Inputs {
-            wanted: &BTreeMap::from([(address.clone(), wanted)]),
-            live: &BTreeMap::from([(address.clone(), site.live.clone())]),
-            ledger: &ledger
-                .map(|(address, entry)| (address.clone(), entry.clone()))
-                .collect(),
-            rules: &[rules::RULES],
-            prunes_owned: false,
-            complete: &BTreeSet::new(),
-            spared: &BTreeSet::new(),
-            partial: false,
-            fingerprint: known.fingerprint,
-        });
-        let mut plan = plan.expect("one resource alone needs no other");
+        let mut plan = plan(&address, wanted, &site.live, &site.blueprint.fields(), known);
         plan.problems.extend(problems);
-        if let Some(step) = plan.steps.first_mut() {
-            step.notes.extend(notes);
-        }
-        if let (Some(problem), Some(step)) = (plan.problems.first(), plan.steps.first_mut()) {
+        let Some(step) = plan.steps.first_mut() else {
+            return plan;
+        };
+        dress(step, &site.live);
+        step.notes.extend(notes);
+        if let Some(problem) = plan.problems.first() {
             step.blocked = Some(problem.message.clone());
         }
         plan
+    }
+
+    /// The fingerprints of the secrets that are asked for, and why some of them are not to be had.
+    async fn asked_secrets(
+        &self,
+        site: &Site,
+        known: &Known<'_>,
+        asked: &Fields,
+    ) -> (BTreeMap<String, Option<String>>, Vec<String>) {
+        let (mut secrets, mut unresolved) = (BTreeMap::new(), Vec::new());
+        for (name, reference) in &site.blueprint.secrets {
+            let field = secret_field(name);
+            if !asked.contains_key(&field) {
+                continue;
+            }
+            let secret = match known.resolves {
+                true => self.secrets.value(reference).await.map(Some),
+                false => Ok(None),
+            };
+            let secret = secret.unwrap_or_else(|error| {
+                unresolved.push(error.to_string());
+                None
+            });
+            let print = secret.map(|secret| {
+                let secret = Value::from(secret.expose_secret());
+                (known.fingerprint)(&self.address(), &field, &secret)
+            });
+            secrets.insert(field, print);
+        }
+        (secrets, unresolved)
+    }
+}
+
+/// The plan of one resource alone, in which what was recorded is compared with all that is `declared`.
+fn plan(address: &Address, wanted: Wanted, live: &Live, declared: &Fields, known: &Known) -> Plan {
+    let secrets = wanted.secrets.clone();
+    let fingerprint = |address: &Address, field: &str, value: &Value| {
+        // That something is not to be there is asked beside what is declared, and is never recorded.
+        let declared = declared.get(field).filter(|_| !secrets.contains_key(field));
+        (known.fingerprint)(address, field, declared.unwrap_or(value))
+    };
+    let ledger = known.ledger.get(address).map(|entry| (address.clone(), entry.clone()));
+    let plan = planner::plan(&Inputs {
+        wanted: &BTreeMap::from([(address.clone(), wanted)]),
+        live: &BTreeMap::from([(address.clone(), live.clone())]),
+        ledger: &ledger.into_iter().collect(),
+        rules: &[rules::RULES],
+        prunes_owned: false,
+        complete: &BTreeSet::new(),
+        spared: &BTreeSet::new(),
+        partial: false,
+        fingerprint: &fingerprint,
+    });
+    let mut plan = plan.expect("one resource alone needs no other");
+    for step in &mut plan.steps {
+        step.value = declared.clone();
+    }
+    plan
+}
+
+/// Says what a reader has to know, and leaves out what says nothing.
+fn dress(step: &mut Step, live: &Live) {
+    if step.action == Action::Create {
+        let says_nothing = |change: &Change| {
+            let empty = match &change.after {
+                None | Some(Value::Null) => !change.secret,
+                Some(Value::Object(entries)) => entries.is_empty(),
+                Some(_) => false,
+            };
+            empty || UNSAID.contains(&&*change.field)
+        };
+        step.changes.retain(|change| !says_nothing(change));
+        return;
+    }
+    let found = Found::of(live).unwrap_or_default();
+    if found.is_ours && step.reason == Reason::Found {
+        // Its label is AutoGit's: a run that was killed made it, before the ledger knew.
+        step.reason = Reason::LeftoverGuard;
+        step.origin = Ownership::Created;
+        if !step.changes.is_empty() {
+            step.action = Action::Update;
+        }
+    }
+    step.notes.extend(rules::notes(&step.changes));
+    step.notes.extend(found.overriding.iter().map(|line| {
+        format!(
+            "line {} of the container's /etc/gitlab/gitlab.rb sets {} and is commented out; a copy is kept",
+            line.line, line.key
+        )
+    }));
+    if step.changes.iter().any(|change| change.field == "previous") {
+        let interrupted = "a new container was being put in place when AutoGit was interrupted: this goes on";
+        step.notes.insert(0, interrupted.into());
     }
 }

@@ -1,5 +1,6 @@
 //! The site: what is there, beside what is to be.
 
+use futures_util::try_join;
 use jiff::Timestamp;
 
 use super::{Blueprint, Error, Instance, observe, preflight, tls};
@@ -27,9 +28,9 @@ impl Instance {
     /// # Errors
     /// When Docker does not answer.
     pub async fn survey(&self) -> Result<Site, Error> {
-        let engine = self.looker.engine().await?;
         let blueprint = Blueprint::new(&self.spec, &self.url, &self.place);
-        let mut live = observe::observe(self, &blueprint).await?;
+        let engine = async { Ok(self.looker.engine().await?) };
+        let (engine, mut live) = try_join!(engine, observe::observe(self, &blueprint))?;
         if let (Live::Present(present), Some(hosts)) = (&mut live, &blueprint.certified) {
             let found = tls::found(&self.place, hosts, Timestamp::now())?;
             present.value.insert(tls::FIELD.to_owned(), found);
