@@ -194,6 +194,13 @@ impl Args {
             eprintln!("Nothing was changed.");
             return Ok(Exit::Declined);
         }
+        let is_done = round.confirmed && !round.flawed && run.outcome.last.failures.is_empty();
+        if is_done && !round.plan.partial {
+            let store = &run.session.store;
+            if let Some(departure) = stage::departure(run.global, &self.instance, config, store).await? {
+                stage::depart(&mut run, &self.leave, &departure).await?;
+            }
+        }
         run.print();
         Ok(match run.outcome.exit() {
             Exit::Done if !round.confirmed => Exit::Declined,

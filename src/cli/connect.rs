@@ -404,12 +404,25 @@ pub fn load(global: &Global) -> Result<(Loaded, Config), Problem> {
 fn complete(global: &Global, config: &mut Config) {
     let gitlab = &mut config.gitlab;
     let Some(Deployment { spec, .. }) = &gitlab.deploy else {
-        return;
+        return was_deployed(global, gitlab);
     };
     let place = Place::new(&state_folder(global), instance::name(spec));
     gitlab.token.get_or_insert_with(|| SecretRef::File(place.token()));
     if matches!(spec.tls, Some(Tls::SelfSigned {})) {
         let (authority, _) = place.authority();
+        gitlab.ca_file.get_or_insert(authority);
+    }
+}
+
+/// Reaches a GitLab that is not deployed any more as before, until somebody says how else.
+fn was_deployed(global: &Global, gitlab: &mut config::Gitlab) {
+    let url = gitlab.url.as_ref().filter(|_| gitlab.token.is_none());
+    let Some(place) = url.and_then(|url| instance::left_at(&state_folder(global), url)) else {
+        return;
+    };
+    gitlab.token = Some(SecretRef::File(place.token()));
+    let (authority, _) = place.authority();
+    if authority.exists() {
         gitlab.ca_file.get_or_insert(authority);
     }
 }

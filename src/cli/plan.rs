@@ -107,6 +107,13 @@ impl Args {
             plan,
             reported,
         } = session.plan(&desired, &targets, !self.no_secrets).await?;
+        let departure = stage::departure(global, &self.instance, config, &session.store).await?;
+        let departure = departure.filter(|_| !plan.partial);
+        let is_departing = departure.is_some();
+        let plan = match departure {
+            Some(departure) => plan.then(departure.plan),
+            None => plan,
+        };
         show(session, &plan, &reported, started, self.format, global);
         if survey.ledger.serial == 0 && config.prune != Prune::None && self.format == Format::Text {
             note_first_run(session);
@@ -119,6 +126,12 @@ impl Args {
             eprintln!("\u{1b}[2mnote: {secrets} neither resolved nor compared\u{1b}[0m");
         }
         self.write_reports(&plan)?;
+        if is_departing && self.out.is_some() {
+            return Err(Problem::new(
+                "failed to save the plan: what becomes of an instance that is not deployed any more is not applied from a file",
+            )
+            .help("run `autogit apply`, which asks before it changes anything"));
+        }
         if let Some(path) = &self.out {
             save(&self.instance, config, session, &survey, plan).write(path)?;
             let but = if found.is_empty() {

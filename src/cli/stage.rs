@@ -8,14 +8,17 @@ use anstream::{eprintln, println};
 use indicatif::ProgressBar;
 use tokio::sync::watch;
 
-use super::connect::{Claimed, Instance, desired};
+use super::connect::{Claimed, Instance, desired, state_folder};
 use super::output::color;
-use super::run::Leave;
+use super::run::{Leave, Run};
 use super::validate::Format;
 use super::{Exit, Global, Problem, findings, plan};
 use crate::config::{Config, Loaded};
 use crate::core::{Action, Address, Plan, Step};
-use crate::engine::{Interrupt, Planned, Stage, StageError, Targets, on_an_empty_instance};
+use crate::engine::state::Store;
+use crate::engine::{
+    Departure, Failure, Interrupt, Planned, Stage, StageError, Targets, on_an_empty_instance,
+};
 use crate::instance::{self, Heard};
 use crate::render::Header;
 
@@ -45,6 +48,39 @@ pub async fn survey(
         Some(instance) => Ok(Some(Stage::survey(instance, &claimed.store, resolves).await?)),
         None => Ok(None),
     }
+}
+
+/// What becomes of an instance that the config does not deploy any more.
+pub async fn departure(
+    global: &Global,
+    instance: &Instance,
+    config: &Config,
+    store: &Store,
+) -> Result<Option<Departure>, Problem> {
+    if instance.sandbox {
+        return Ok(None);
+    }
+    Ok(Departure::survey(config, &state_folder(global), store).await?)
+}
+
+/// Sees to an instance that the config does not deploy any more, after asking. All that lives on it was seen to before.
+pub async fn depart(run: &mut Run<'_>, leave: &Leave, departure: &Departure) -> Result<(), Problem> {
+    let plan = &departure.plan;
+    run.show(plan, &[]);
+    leave.check_size(plan)?;
+    let allowed = leave.consent(plan)?;
+    let is_allowed = |step: &Step| allowed.as_ref().is_some_and(|allowed| step.forbidden(allowed).is_empty());
+    if let Some(step) = plan.steps.iter().find(|step| !is_allowed(step)) {
+        let failure = (step.address.clone(), step.action, Failure::HeldBack);
+        run.outcome.last.failures.push(failure);
+        return Ok(());
+    }
+    let phases = Phases::new();
+    departure.carry_out(&run.session.store, &phases).await?;
+    phases.0.finish_and_clear();
+    let steps = plan.steps.iter();
+    run.outcome.done.extend(steps.map(|step| (step.address.clone(), step.action)));
+    Ok(())
 }
 
 /// What the instance and all that lives on it come to, as far as it can be told before the instance is as declared.

@@ -23,7 +23,7 @@ pub use observe::{About, Reach};
 pub use revert::WayBack;
 pub use saved::{SavedPlan, Seen, Stale};
 pub use session::{Planned, Session};
-pub use stage::{Stage, StageError, on_an_empty_instance};
+pub use stage::{Departure, Stage, StageError, on_an_empty_instance};
 pub use survey::{Survey, Targets};
 
 /// Why a run could not go on.

@@ -1,13 +1,14 @@
 //! The stage before all others: the instance itself, which everything else lives in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::state::{FingerprintKey, Ledger, StateError, Store};
 use super::{About, Error, Targets, secrets, survey};
-use crate::config::Config;
+use crate::config::{Config, Prune};
 use crate::core::planner::{self, Inputs};
 use crate::core::{Entry, Live, Plan, Step};
-use crate::instance::{self, Heard, Instance, Known, Site};
+use crate::instance::{self, Heard, Instance, Known, Left, Site};
 use crate::kinds;
 
 /// The instance, what is there of it, and what is to be done to it.
@@ -88,6 +89,47 @@ impl Stage {
         }
         let mut ledger = self.ledger.clone();
         ledger.resources.insert(step.address.clone(), entry);
+        Ok(store.save(ledger).await?)
+    }
+}
+
+/// An instance that AutoGit managed and the config does not deploy any more.
+pub struct Departure {
+    /// What becomes of it.
+    pub plan: Plan,
+    left: Left,
+    ledger: Ledger,
+}
+
+impl Departure {
+    /// Looks for one in the ledger, and plans. `state` is AutoGit's directory beside the config.
+    ///
+    /// # Errors
+    /// When Docker does not answer, or state cannot be used.
+    pub async fn survey(config: &Config, state: &Path, store: &Store) -> Result<Option<Self>, StageError> {
+        if config.gitlab.deploy.is_some() {
+            return Ok(None);
+        }
+        let ledger = store.load().await?;
+        let mut managed = ledger.resources.iter();
+        let Some((address, entry)) = managed.find(|(address, _)| address.kind == instance::KIND) else {
+            return Ok(None);
+        };
+        let left = Left::open(state, address.key.path.as_str()).await?;
+        let plan = left.plan(address, entry, config.prune != Prune::None).await?;
+        Ok(Some(Departure { plan, left, ledger }))
+    }
+
+    /// Does what is planned, and records it.
+    ///
+    /// # Errors
+    /// When something failed.
+    pub async fn carry_out(&self, store: &Store, heard: &dyn Heard) -> Result<(), StageError> {
+        let mut ledger = self.ledger.clone();
+        for step in &self.plan.steps {
+            self.left.carry_out(step, heard).await?;
+            ledger.resources.remove(&step.address);
+        }
         Ok(store.save(ledger).await?)
     }
 }

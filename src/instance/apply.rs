@@ -118,6 +118,7 @@ impl<'a> Work<'a> {
         place.note_host(&Host {
             docker: instance.looker().host().to_owned(),
             container: instance.name().to_owned(),
+            url: instance.url.clone(),
         })?;
         Ok(Work {
             instance,

@@ -8,6 +8,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::Error;
 use super::content::Content;
@@ -140,6 +141,8 @@ pub struct Host {
     pub docker: String,
     /// The container's name.
     pub container: String,
+    /// The URL that users know it by.
+    pub url: Url,
 }
 
 impl Place {

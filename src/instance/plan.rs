@@ -1,14 +1,18 @@
 //! The plan of the instance alone: made by the planner that makes all others.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::asked::{Asked, asked};
-use super::blueprint::secret_field;
+use super::blueprint::{Blueprint, secret_field};
 use super::sight::Found;
-use super::{Instance, Site, rules, upgrade};
+use super::{Instance, Site, address, rules, upgrade};
+use crate::config::deploy::Deploy;
 use crate::core::planner::{self, Inputs};
 use crate::core::{Action, Address, Change, Entry, Fields, Live, Ownership, Plan, Problem, Reason, Step, Wanted};
 
@@ -28,51 +32,27 @@ const UNSAID: [&str; 6] = ["running", "reconfigured", "previous", "token", "envi
 impl Instance {
     /// What is to be done to the instance.
     pub async fn plan(&self, site: &Site, known: &Known<'_>) -> Plan {
-        let address = self.address();
-        let problem = |field: Option<String>, message: String| Problem {
-            address: address.clone(),
-            field,
-            message,
-        };
-        let Asked { value, problems } = asked(&self.spec, &site.blueprint, &site.live);
-        let losses = problems
-            .into_iter()
-            .map(|(field, message)| problem(Some(field), message));
+        let (secrets, unresolved) = self.fingerprints(site, known).await;
         let (refusals, notes) = upgrade::judge(self, site);
-        let mut problems: Vec<_> = site.problems.iter().cloned().chain(losses).chain(refusals).collect();
-        let (secrets, unresolved) = self.asked_secrets(site, known, &value).await;
-        problems.extend(unresolved.into_iter().map(|message| problem(None, message)));
-        let wanted = Wanted {
-            value,
-            secrets,
-            ..Wanted::default()
-        };
-        let mut plan = plan(&address, wanted, &site.live, &site.blueprint.fields(), known);
+        let unresolved = unresolved.into_iter().map(|message| Problem {
+            address: self.address(),
+            field: None,
+            message,
+        });
+        let problems = site.problems.iter().cloned().chain(refusals).chain(unresolved);
+        let mut plan = planned(&self.spec, &site.blueprint, &site.live, secrets, known);
         plan.problems.extend(problems);
-        let Some(step) = plan.steps.first_mut() else {
-            return plan;
-        };
-        dress(step, &site.live);
-        step.notes.extend(notes);
-        if let Some(problem) = plan.problems.first() {
-            step.blocked = Some(problem.message.clone());
+        if let Some(step) = plan.steps.first_mut() {
+            step.notes.extend(notes);
+            step.blocked = plan.problems.first().map(|problem| problem.message.clone());
         }
         plan
     }
 
-    /// The fingerprints of the secrets that are asked for, and why some of them are not to be had.
-    async fn asked_secrets(
-        &self,
-        site: &Site,
-        known: &Known<'_>,
-        asked: &Fields,
-    ) -> (BTreeMap<String, Option<String>>, Vec<String>) {
-        let (mut secrets, mut unresolved) = (BTreeMap::new(), Vec::new());
+    /// The fingerprints of the secrets that are declared, and why some of them are not to be had.
+    async fn fingerprints(&self, site: &Site, known: &Known<'_>) -> (Secrets, Vec<String>) {
+        let (mut secrets, mut unresolved) = (Secrets::new(), Vec::new());
         for (name, reference) in &site.blueprint.secrets {
-            let field = secret_field(name);
-            if !asked.contains_key(&field) {
-                continue;
-            }
             let secret = match known.resolves {
                 true => self.secrets.value(reference).await.map(Some),
                 false => Ok(None),
@@ -81,6 +61,7 @@ impl Instance {
                 unresolved.push(error.to_string());
                 None
             });
+            let field = secret_field(name);
             let print = secret.map(|secret| {
                 let secret = Value::from(secret.expose_secret());
                 (known.fingerprint)(&self.address(), &field, &secret)
@@ -91,8 +72,45 @@ impl Instance {
     }
 }
 
-/// The plan of one resource alone, in which what was recorded is compared with all that is `declared`.
-fn plan(address: &Address, wanted: Wanted, live: &Live, declared: &Fields, known: &Known) -> Plan {
+/// The fingerprints of secrets by the field that they are compared as; `None`: not compared.
+type Secrets = BTreeMap<String, Option<String>>;
+
+/// What is to be done to what is there.
+fn planned(spec: &Deploy, blueprint: &Blueprint, live: &Live, mut secrets: Secrets, known: &Known) -> Plan {
+    let address = address(spec);
+    let Asked { value, problems } = asked(spec, blueprint, live);
+    secrets.retain(|field, _| value.contains_key(field));
+    let wanted = Wanted {
+        value,
+        secrets,
+        ..Wanted::default()
+    };
+    let mut plan = compared(&address, wanted, live, &blueprint.fields(), known);
+    let renamed = renamed(&address, known.ledger).map(|message| ("docker.name".to_owned(), message));
+    let problems = problems.into_iter().chain(renamed);
+    plan.problems.extend(problems.map(|(field, message)| Problem {
+        address: address.clone(),
+        field: Some(field),
+        message,
+    }));
+    if let Some(step) = plan.steps.first_mut() {
+        dress(step, live);
+    }
+    plan
+}
+
+/// Why this is not the instance that was deployed so far.
+fn renamed(address: &Address, ledger: &BTreeMap<Address, Entry>) -> Option<String> {
+    let other = ledger.keys().find(|other| other.kind == address.kind && *other != address)?;
+    let name = &other.key;
+    Some(format!(
+        "under this name another, empty instance would be made beside {other}: write `name: {name}`, or, if that one is \
+         not to be AutoGit's any more, `autogit ledger forget {other}`"
+    ))
+}
+
+/// The plan of the resource alone, in which what was recorded is compared with all that is `declared`.
+fn compared(address: &Address, wanted: Wanted, live: &Live, declared: &Fields, known: &Known) -> Plan {
     let secrets = wanted.secrets.clone();
     let fingerprint = |address: &Address, field: &str, value: &Value| {
         // That something is not to be there is asked beside what is declared, and is never recorded.

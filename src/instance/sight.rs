@@ -215,7 +215,7 @@ impl Sight {
     }
 
     /// What is mounted, by the path in the container: the name of a volume, or a path of the host.
-    fn mounts(&self) -> BTreeMap<String, String> {
+    pub fn mounts(&self) -> BTreeMap<String, String> {
         let mount = |mount: &MountPoint| {
             let name = mount.name.clone().filter(|name| !name.is_empty());
             let source = name.or_else(|| mount.source.clone()).filter(|source| !source.is_empty());

@@ -39,11 +39,25 @@ pub fn show(change: &Change, made: bool, most: usize) -> Shown {
     {
         return Shown::Lines(lines(&before, &after, most));
     }
+    let (before, after) = (before.filter(|value| !value.is_null()), after.filter(|value| !value.is_null()));
+    if let (true, Some(Value::Object(entries))) = (made || before.is_none(), after)
+        && inline(&Value::Object(entries.clone())).chars().count() > LONG
+    {
+        return Shown::Lines(side("+", &entries.iter().map(entry).collect::<Vec<_>>(), most));
+    }
     let side = |value: Option<&Value>| value.map_or_else(|| "(none)".to_owned(), inline);
     Shown::Inline(match (made, after) {
         (true, Some(after)) => inline(after),
         _ => format!("{} → {}", side(before), side(after)),
     })
+}
+
+/// A map that is longer goes one entry a line.
+const LONG: usize = 60;
+
+/// An entry of a map, on a line of its own.
+fn entry((name, value): (&String, &Value)) -> String {
+    format!("{}: {}", plain(name), inline(value))
 }
 
 /// A value in one line; words stand bare, any other text in quotes.
