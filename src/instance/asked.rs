@@ -51,7 +51,7 @@ pub(super) fn asked(spec: &Deploy, blueprint: &Blueprint, live: &Live) -> Asked 
     if found.sees_files {
         exactly(&mut lenient, &present.value, &["settings"]);
     } else {
-        lenient.retain(|field, _| !field.starts_with("secrets/"));
+        lenient.retain(|field, _| !field.starts_with("secrets/") && field != "certificate");
     }
     let needs = diff(&lenient, &present.value);
     // Settings and secrets reach it only through files that it does not see.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::omnibus::{Line, Ruby, names_secret};
+use super::omnibus::{Line, Ruby};
+use crate::config::deploy::names_secret;
 use crate::core::Fields;
 
 /// What stands where a secret would.
@@ -24,25 +25,24 @@ pub struct Overriding {
 
 /// What Omnibus reads, in the order in which it does.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Sources {
     /// What `GITLAB_OMNIBUS_CONFIG` says or reads.
     pub first: Vec<Line>,
     /// What `/etc/gitlab/gitlab.rb` says, which counts where both set the same.
     pub then: Vec<Line>,
 }
 
-impl Told {
+impl Sources {
     /// The value in effect of each key that is `asked` for, as it may be shown, and of each that only what comes first sets.
     /// A line of `/etc/gitlab/gitlab.rb` that sets what nobody asks for is nobody's business.
     pub fn settings(&self, asked: &Fields) -> Fields {
         let mut settings = Fields::new();
-        for (key, asked) in asked {
-            let lines = self.first.iter().chain(&self.then);
-            if let Some(found) = folded(lines, key) {
-                settings.insert(key.clone(), shown(key, found.as_ref(), Some(asked)));
+        for (key, value) in asked {
+            if let Some(found) = self.folded(key, asked) {
+                settings.insert(key.clone(), shown(key, found.as_ref(), Some(value)));
             }
         }
-        let undeclared = self.first.iter().filter(|line| !is_part_of_any(&line.key, asked));
+        let undeclared = self.first.iter().filter(|line| closest(&line.key, asked).is_none());
         for line in undeclared {
             let value = shown(&line.key, line.value.as_ref(), None);
             settings.insert(line.key.clone(), value);
@@ -53,10 +53,10 @@ impl Told {
     /// The lines of `/etc/gitlab/gitlab.rb` that make something else of what is `asked` for.
     pub fn overriding(&self, asked: &Fields) -> Vec<Overriding> {
         let other = |line: &&Line| {
-            let wanted = asked.iter().find(|(key, _)| is_part_of(&line.key, key));
-            wanted.is_some_and(|(key, asked)| {
-                let found = folded(self.first.iter().chain(&self.then), key).flatten();
-                found.is_none_or(|found| found.to_json() != *asked)
+            let wanted = closest(&line.key, asked);
+            wanted.is_some_and(|(key, value)| {
+                let found = self.folded(key, asked).flatten();
+                found.is_none_or(|found| found.to_json() != *value)
             })
         };
         let lines = self.then.iter().filter(other);
@@ -68,12 +68,17 @@ impl Told {
             .collect()
     }
 
+    /// What all lines that set a key, or something in it that is not asked for by itself, make of it.
+    fn folded(&self, key: &str, asked: &Fields) -> Option<Option<Ruby>> {
+        let lines = self.first.iter().chain(&self.then);
+        folded(lines.filter(|line| closest(&line.key, asked).is_some_and(|(closest, _)| closest == key)), key)
+    }
+
     /// What the URL and the defaults of Omnibus make of keys that nobody sets.
     ///
     /// Source: `libraries/gitlab_rails.rb` and `attributes/default.rb` of Omnibus' cookbook `gitlab`.
     pub fn defaults(&self) -> Fields {
-        let lines = || self.first.iter().chain(&self.then);
-        let url = folded(lines(), "external_url").flatten();
+        let url = folded(self.first.iter().chain(&self.then), "external_url").flatten();
         let url = match &url {
             Some(Ruby::Text(url)) => url::Url::parse(url).ok(),
             _ => None,
@@ -94,8 +99,10 @@ fn is_part_of(key: &str, of: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
 }
 
-fn is_part_of_any(key: &str, asked: &Fields) -> bool {
-    asked.keys().any(|asked| is_part_of(key, asked))
+/// What is asked for that a line which sets `key` changes: of several the innermost.
+fn closest<'a>(key: &str, asked: &'a Fields) -> Option<(&'a String, &'a Value)> {
+    let parts = asked.iter().filter(|(asked, _)| is_part_of(key, asked));
+    parts.max_by_key(|(asked, _)| asked.len())
 }
 
 /// What lines one after the other make of a key; `None`: none of them sets it; `Some(None)`: only Ruby could tell.
@@ -178,8 +185,8 @@ mod tests {
         value.as_object().expect("an object").clone()
     }
 
-    fn told(first: &str, then: &str) -> Told {
-        Told {
+    fn sources(first: &str, then: &str) -> Sources {
+        Sources {
             first: parse(first),
             then: parse(then),
         }
@@ -187,47 +194,58 @@ mod tests {
 
     #[test]
     fn what_the_container_says_itself_counts_more_and_only_where_it_is_asked_about() {
-        let told = told(
+        let sources = sources(
             "external_url 'https://git.example.org'\npuma['worker_processes'] = 2\n",
             "# external_url 'http://old'\n\nexternal_url 'http://git.lan'\nnginx['enable'] = false\n",
         );
         let asked = fields(json!({"external_url": "https://git.example.org", "puma['worker_processes']": 2}));
         assert_eq!(
-            Value::Object(told.settings(&asked)),
+            Value::Object(sources.settings(&asked)),
             json!({"external_url": "http://git.lan", "puma['worker_processes']": 2})
         );
         let line = |line, key: &str| Overriding { line, key: key.into() };
-        assert_eq!(told.overriding(&asked), [line(3, "external_url")]);
+        assert_eq!(sources.overriding(&asked), [line(3, "external_url")]);
     }
 
     #[test]
     fn a_line_that_says_the_same_overrides_nothing() {
-        let told = told("", "external_url 'https://git.example.org'\n");
+        let sources = sources("", "external_url 'https://git.example.org'\n");
         let asked = fields(json!({"external_url": "https://git.example.org"}));
-        assert_eq!(told.settings(&asked), asked);
-        assert_eq!(told.overriding(&asked), []);
+        assert_eq!(sources.settings(&asked), asked);
+        assert_eq!(sources.overriding(&asked), []);
     }
 
     #[test]
     fn what_autogits_file_sets_and_nobody_asks_for_is_seen() {
-        let told = told("sidekiq['concurrency'] = 10\n", "sidekiq['metrics_enabled'] = false\n");
+        let sources = sources("sidekiq['concurrency'] = 10\n", "sidekiq['metrics_enabled'] = false\n");
         assert_eq!(
-            Value::Object(told.settings(&Fields::new())),
+            Value::Object(sources.settings(&Fields::new())),
             json!({"sidekiq['concurrency']": 10})
         );
     }
 
     #[test]
     fn a_part_of_a_map_that_is_set_by_itself_counts() {
-        let told = told(
+        let sources = sources(
             "gitlab_rails['object_store'] = { 'enabled' => true, 'connection' => { 'region' => 'eu' } }\n",
             "gitlab_rails['object_store']['connection']['region'] = 'us'\n",
         );
         let key = "gitlab_rails['object_store']";
         let asked = fields(json!({key: {"enabled": true, "connection": {"region": "eu"}}}));
-        let found = told.settings(&asked);
+        let found = sources.settings(&asked);
         assert_eq!(found[key], json!({"enabled": true, "connection": {"region": "us"}}));
-        assert_eq!(told.overriding(&asked)[0].line, 1);
+        assert_eq!(sources.overriding(&asked)[0].line, 1);
+    }
+
+    #[test]
+    fn what_is_asked_for_within_another_setting_is_compared_by_itself() {
+        let text = "gitlab_rails['env'] = { 'A' => '1' }\ngitlab_rails['env']['B'] = '2'\n";
+        let asked = fields(json!({"gitlab_rails['env']": {"A": "1"}, "gitlab_rails['env']['B']": "2"}));
+        assert_eq!(sources(text, "").settings(&asked), asked);
+        assert_eq!(sources(text, "").overriding(&asked), []);
+        let other = sources(text, "gitlab_rails['env']['B'] = '3'\n");
+        assert_eq!(other.settings(&asked)["gitlab_rails['env']"], json!({"A": "1"}));
+        assert_eq!(other.overriding(&asked).len(), 1);
     }
 
     #[test]
@@ -242,8 +260,8 @@ mod tests {
             "gitlab_rails['omniauth_providers']": [{"name": "y"}],
             "gitlab_rails['db_password']": {"secret": "db"},
         }));
-        for told in [told(text, ""), told("", text)] {
-            let found = serde_json::to_string(&told.settings(&asked)).unwrap();
+        for sources in [sources(text, ""), sources("", text)] {
+            let found = serde_json::to_string(&sources.settings(&asked)).unwrap();
             assert!(!found.contains("hunter2"), "{found}");
             assert!(found.contains("\"host\":\"a\""), "{found}");
         }
@@ -255,7 +273,7 @@ mod tests {
             'password' => File.read('/etc/autogit/secrets/ldap_main') } }\n";
         let key = "gitlab_rails['ldap_servers']";
         let asked = fields(json!({key: {"main": {"host": "b", "password": {"secret": "ldap_main"}}}}));
-        let found = told(text, "").settings(&asked);
+        let found = sources(text, "").settings(&asked);
         assert_eq!(
             found[key],
             json!({"main": {"host": "a", "password": {"secret": "ldap_main"}}})
@@ -264,9 +282,9 @@ mod tests {
 
     #[test]
     fn what_follows_from_the_url_is_known_without_being_set() {
-        let defaults = told("external_url 'https://git.example.org:8443'\n", "").defaults();
+        let defaults = sources("external_url 'https://git.example.org:8443'\n", "").defaults();
         assert_eq!(defaults["nginx['listen_port']"], 8443);
         assert_eq!(defaults["nginx['listen_https']"], true);
-        assert!(!told("", "").defaults().contains_key("nginx['listen_port']"));
+        assert!(!sources("", "").defaults().contains_key("nginx['listen_port']"));
     }
 }

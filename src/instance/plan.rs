@@ -39,7 +39,11 @@ impl Instance {
             field: None,
             message,
         });
-        let problems = site.problems.iter().cloned().chain(refusals).chain(unresolved);
+        let certificate = match known.resolves {
+            true => self.certificate_problems(&site.blueprint, jiff::Timestamp::now()).await,
+            false => Vec::new(),
+        };
+        let problems = site.problems.iter().cloned().chain(refusals).chain(unresolved).chain(certificate);
         let mut plan = planned(&self.spec, &site.blueprint, &site.live, secrets, known);
         plan.problems.extend(problems);
         if let Some(step) = plan.steps.first_mut() {

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use super::blueprint::{self, Blueprint, secret_field};
 use super::container::{LABEL, judged_by};
-use super::effective::{Overriding, Told, VEIL};
-use super::omnibus::{self, names_secret};
+use super::effective::{Overriding, Sources, VEIL};
+use super::omnibus;
 use super::place::MOUNT;
-use crate::config::deploy::Size;
+use crate::config::deploy::{Size, names_secret};
 use crate::core::{Fields, Live, Present};
 
 /// The variable of the image whose content Omnibus reads first.
@@ -69,6 +69,8 @@ pub(super) struct Kept {
     pub is_applied: bool,
     /// Why AutoGit needs another token.
     pub token_lacks: Option<String>,
+    /// The certificate that AutoGit made, as it is compared, where one is to be.
+    pub certificate: Option<Value>,
 }
 
 /// What is known of the container beyond the fields that are compared: for what is done to it.
@@ -117,17 +119,17 @@ impl Sight {
         let own = label.filter(|label| self.kept.id.as_ref() == Some(label));
         let mounts = self.mounts();
         let asked = settings_of(blueprint);
-        let told = self.told();
+        let sources = self.sources();
         let found = Found {
             container: self.container.clone(),
             is_ours: own.is_some(),
             sees_files: mounts.get(MOUNT) == blueprint.mounts.get(MOUNT)
                 && self.omnibus_config() == blueprint.environment.get(OMNIBUS_CONFIG).map(String::as_str),
-            overriding: told.overriding(&asked),
+            overriding: sources.overriding(&asked),
         };
-        let mut settings = told.settings(&asked);
+        let mut settings = sources.settings(&asked);
         if !found.is_ours {
-            let defaults = told.defaults().into_iter();
+            let defaults = sources.defaults().into_iter();
             for (key, default) in defaults.filter(|(key, _)| asked.contains_key(key)) {
                 settings.entry(key).or_insert(default);
             }
@@ -140,6 +142,8 @@ impl Sight {
             ("previous".to_owned(), json!(self.replaced)),
             ("token".to_owned(), token.into()),
         ]);
+        let certificate = self.kept.certificate.clone();
+        value.extend(certificate.map(|certificate| ("certificate".to_owned(), certificate)));
         // Compared only where they are not asked for any more.
         let secrets = self.kept.secrets.keys();
         value.extend(secrets.map(|name| (secret_field(name), VEIL.into())));
@@ -278,7 +282,7 @@ impl Sight {
     }
 
     /// What Omnibus reads.
-    fn told(&self) -> Told {
+    fn sources(&self) -> Sources {
         let environment = self.omnibus_config();
         let first = match (&self.included, environment) {
             (Some(file), _) => omnibus::parse(file),
@@ -286,7 +290,7 @@ impl Sight {
             (None, _) => Vec::new(),
         };
         let then = self.gitlab_rb.as_deref().unwrap_or_default();
-        Told {
+        Sources {
             first,
             then: omnibus::parse(then),
         }

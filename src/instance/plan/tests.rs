@@ -121,6 +121,7 @@ impl Case {
                 secrets: self.secrets.clone(),
                 is_applied: true,
                 token_lacks: None,
+                certificate: None,
             },
             ..Sight::new(inspected)
         };
