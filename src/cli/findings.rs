@@ -35,10 +35,15 @@ pub fn of_plan(plan: &Plan, config: &Config) -> Vec<Diagnostic> {
         .problems
         .iter()
         .map(|problem| (&problem.address, problem.field.as_deref(), &problem.message));
+    let is_told = |address: &Address, why: &String| {
+        let mut problems = plan.problems.iter();
+        problems.any(|problem| problem.address == *address && problem.message == *why)
+    };
     let blocked = plan
         .steps
         .iter()
-        .filter_map(|step| Some((&step.address, None, step.blocked.as_ref()?)));
+        .filter_map(|step| Some((&step.address, None, step.blocked.as_ref()?)))
+        .filter(|(address, _, why)| !is_told(address, why));
     let mut by_message: BTreeMap<&str, Vec<(&Address, Option<&str>)>> = BTreeMap::new();
     for (address, field, message) in problems.chain(blocked) {
         by_message.entry(message).or_default().push((address, field));

@@ -13,7 +13,7 @@ use super::content::Content;
 use super::hide::Hide;
 use super::place::{Host, Told};
 use super::rules::{self, Way};
-use super::{Blueprint, Error, Instance, LABEL, Site, container, upgrade};
+use super::{Blueprint, Error, Found, Instance, LABEL, Site, container, own_file, upgrade};
 use crate::core::{Fields, Step};
 use crate::live::docker::Hands;
 
@@ -84,6 +84,9 @@ impl Instance {
         let ways: Vec<Way> = changes.map(rules::way).collect();
         let way = ways.iter().copied().max().unwrap_or(Way::Aside);
         let standing = self.standing().await?;
+        if let (Some(found), Some(container)) = (Found::of(&site.live), standing.current.as_ref().or(standing.aside.as_ref())) {
+            own_file::comment_out(&work.hands, &docker_id(container), &found.overriding, heard).await?;
+        }
         match (standing.current, standing.aside) {
             (None, None) => work.create().await?,
             (None, Some(aside)) if way == Way::Recreate => work.replace(&aside).await?,

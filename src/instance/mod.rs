@@ -17,6 +17,7 @@ mod hide;
 mod left;
 mod observe;
 pub mod omnibus;
+mod own_file;
 mod place;
 mod plan;
 mod preflight;

@@ -5,6 +5,8 @@ mod cli;
 mod comment;
 mod contract;
 mod deploy;
+mod deploy_adopt;
+mod deploy_drift;
 mod deploy_faults;
 mod deploy_reach;
 mod deploy_settings;
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
         comment::trials(),
         deploy::trials(),
         deploy_reach::trials(),
+        deploy_adopt::trials(),
+        deploy_drift::trials(),
         deploy_settings::trials(),
         deploy_faults::trials(),
         doctor::trials(),

@@ -138,6 +138,27 @@ impl Run {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", self.all()))
     }
 
+    /// Asserts that neither output has this.
+    #[track_caller]
+    pub fn hides(self, words: &str) -> Self {
+        let all = self.all();
+        assert!(!all.contains(words), "shows `{words}`:\n{all}");
+        self
+    }
+
+    /// Asserts that a line of the plan is about this field, and says this.
+    #[track_caller]
+    pub fn changes(self, field: &str, words: &str) -> Self {
+        let about = |line: &&str| line.split_whitespace().next() == Some(field);
+        let line = self.stdout.lines().find(about);
+        assert!(
+            line.is_some_and(|line| line.contains(words)),
+            "does not change `{field}` `{words}`:\n{}",
+            self.all()
+        );
+        self
+    }
+
     /// Both outputs, for messages.
     pub fn all(&self) -> String {
         format!(

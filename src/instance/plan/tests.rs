@@ -95,7 +95,7 @@ impl Case {
 
     fn blueprint(&self) -> Blueprint {
         let place = Place::new("/srv/.autogit".as_ref(), "gitlab");
-        Blueprint::new(&self.spec(), &"http://git.example.org".parse().unwrap(), &place)
+        Blueprint::new(&self.spec(), &"http://git.example.org:3000".parse().unwrap(), &place)
     }
 
     fn live(&self) -> Live {
@@ -301,7 +301,7 @@ fn a_pinned_digest_is_compared_with_the_images_own() {
 fn what_autogits_own_file_sets_beside_goes() {
     let mut case = Case::default().applied(Ownership::Created);
     let rendered = omnibus::render(&case.blueprint().settings);
-    case.file = Some(rendered + "sidekiq['concurrency'] = 5\ngitlab_rails['smtp_password'] = 'hunter2'\n");
+    case.file = Some(rendered + "nginx['worker_processes'] = 5\ngitlab_rails['smtp_password'] = 'hunter2'\n");
     case.secrets.insert("smtp_password".into(), "hunter2".into());
     let changes = case.changes();
     assert_eq!(
@@ -309,7 +309,7 @@ fn what_autogits_own_file_sets_beside_goes() {
         [
             r#"secrets/smtp_password: "(secret)" → null"#,
             r#"settings.gitlab_rails['smtp_password']: "(secret)" → null"#,
-            "settings.sidekiq['concurrency']: 5 → null",
+            "settings.nginx['worker_processes']: 5 → null",
         ]
     );
 }
@@ -321,7 +321,7 @@ fn a_line_of_the_containers_own_file_is_named_where_it_overrides() {
     let plan = case.plan();
     assert_eq!(
         case.changes(),
-        [r#"settings.external_url: "http://old" → "http://git.example.org""#]
+        [r#"settings.external_url: "http://old" → "http://git.example.org:3000""#]
     );
     assert!(
         plan.steps[0].notes.iter().any(|note| note.starts_with("line 2 of the container's /etc/gitlab/gitlab.rb sets external_url")),
@@ -404,7 +404,7 @@ fn a_setting_that_differs_takes_a_new_container_which_is_told_in_full() {
         inspected: foreign(),
         ..Case::default()
     };
-    case.gitlab_rb = own_file(&case).replace("external_url 'http://git.example.org'", "external_url 'http://old'");
+    case.gitlab_rb = own_file(&case).replace("external_url 'http://git.example.org:3000'", "external_url 'http://old'");
     let plan = case.plan();
     let changes = case.changes();
     for expected in [
@@ -414,7 +414,7 @@ fn a_setting_that_differs_takes_a_new_container_which_is_told_in_full() {
         r#"memory: "8GiB" → null"#,
         r#"mounts./etc/autogit: - → "/srv/.autogit/deploy/gitlab/etc""#,
         r#"network: "forge_default" → "gitlab""#,
-        r#"settings.external_url: "http://old" → "http://git.example.org""#,
+        r#"settings.external_url: "http://old" → "http://git.example.org:3000""#,
     ] {
         assert!(changes.contains(&expected.to_owned()), "{expected} in {changes:#?}");
     }
