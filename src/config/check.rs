@@ -252,10 +252,6 @@ impl Checker<'_> {
 
     fn unknown(&mut self, term: &Term, entry: &Entry) {
         let key = &*entry.key;
-        if term.planned.contains(&key) {
-            self.problem(entry.key_span, "", planned(key));
-            return;
-        }
         // A misspelt `token` holds one all the same, and so may a key that is like none beside one.
         let meant = suggest::nearest(key, term.names()).and_then(|name| term.properties.get(name));
         let is_secret = match meant {

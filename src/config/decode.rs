@@ -321,7 +321,7 @@ impl<'a> Decoder<'a, '_> {
     fn enterprise_only(&mut self, field: &str, span: Span) {
         let error = Diagnostic::error(format!("`{field}` needs GitLab Enterprise Edition"));
         let error =
-            error.help("`gitlab.edition` says `ce`, which would ignore it: remove it, or change the edition");
+            error.help("`gitlab.edition`, or the image that is deployed, says it is the Community Edition, which would ignore it: remove it, or change the edition");
         self.report.add(span, "", error);
     }
 }

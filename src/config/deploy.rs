@@ -15,16 +15,18 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::SecretRef;
+use super::model::{Edition, SecretRef};
 
 pub use backup::{Backup, Encryption, Keep, Target};
-pub(super) use check::check;
+pub(super) use check::{check, remarks};
 pub use docker::{Docker, Limits, Ports, Profile, Publish, Restart, Ulimit, Volumes};
 pub use listeners::{Listener, Service};
 pub use omnibus::{OmnibusKey, names_secret};
 pub(crate) use services::OBJECTS;
 pub use services::{Monitoring, ObjectStorage, Registry, ReverseProxy, Smtp, SmtpTls, Ssh};
-pub use sign_in::{Ldap, LdapEncryption, Provider, SignIn};
+pub use sign_in::{
+    ClientAuth, Github, Google, Ldap, LdapEncryption, OpenidConnect, Provider, Saml, SignIn,
+};
 pub use tls::Tls;
 pub use units::{Duration, Size};
 
@@ -74,6 +76,18 @@ pub struct Deploy {
     /// How long it may take to be ready after a start. Default: 20m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_within: Option<Duration>,
+}
+
+impl Deploy {
+    /// Which edition the image is, by its name and tag as GitLab gives them; `None`: they do not tell.
+    pub fn edition(&self) -> Option<Edition> {
+        let image = self.docker.image.rsplit('/').next().unwrap_or_default();
+        match (image.contains("-ce"), image.contains("-ee")) {
+            (true, false) => Some(Edition::Ce),
+            (false, true) => Some(Edition::Ee),
+            _ => None,
+        }
+    }
 }
 
 /// The administrator `root`. Only a GitLab that starts with an empty data volume looks at this.

@@ -52,7 +52,8 @@ impl Loaded {
         let path = &address.key.path;
         let exists = inventory.as_ref().is_some_and(|inventory| inventory.has(path));
         let live = inventory.as_ref().map(|inventory| inventory.get(path));
-        for shape in self.shapes.iter().filter(|shape| shape.section().is_some()) {
+        let alone = |shape: &&Shape| shape.section().is_some() || shape.of_instance().is_some();
+        for shape in self.shapes.iter().filter(alone) {
             let parent = Address::new(shape.name, Key::top(path.clone()));
             let resource = layout.resources.get_key_value(&parent);
             let takes_rules = shape.section() == Some(PRESET_SECTION);

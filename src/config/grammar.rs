@@ -40,8 +40,6 @@ pub(super) struct Term {
     pub example: Option<String>,
     /// A reference to a secret stands here (`x-secret`): what else is written is never shown.
     pub is_secret: bool,
-    /// Names that the language has plans for.
-    pub planned: &'static [&'static str],
 }
 
 /// One field of a map.
@@ -148,10 +146,6 @@ impl Grammar {
 
     pub fn get(&self, id: TermId) -> &Term {
         &self.terms[id]
-    }
-
-    pub fn set_planned(&mut self, name: &str, planned: &'static [&'static str]) {
-        self.terms[self.names[name]].planned = planned;
     }
 }
 

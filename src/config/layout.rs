@@ -63,7 +63,10 @@ impl<'a> Layout<'a> {
         match (&*entry.key, shape) {
             ("autogit", _) => {}
             ("include", _) => self.includes.push(entry),
-            ("gitlab", _) => once(&mut self.gitlab, entry, report),
+            ("gitlab", _) => {
+                once(&mut self.gitlab, entry, report);
+                self.of_instance(entry, shapes, report);
+            }
             ("prune", _) => once(&mut self.prune, entry, report),
             ("state", _) => once(&mut self.state, entry, report),
             (PRESETS, _) if take_presets(shapes) => {
@@ -113,8 +116,22 @@ impl<'a> Layout<'a> {
         }
     }
 
+    /// What the instance has one of, in the section `gitlab`.
+    fn of_instance(&mut self, gitlab: &'a Entry, shapes: &'a [Shape], report: &mut Report) {
+        for shape in shapes {
+            let Some((field, key)) = shape.of_instance() else { continue };
+            if let Some(entry) = gitlab.value.entry(field) {
+                self.add(Address::new(shape.name, Key::top(key)), shape, entry, report);
+            }
+        }
+    }
+
     fn resource(&mut self, shape: &'a Shape, entry: &'a Entry, report: &mut Report) {
         let address = Address::new(shape.name, Key::top(&*entry.key));
+        self.add(address, shape, entry, report);
+    }
+
+    fn add(&mut self, address: Address, shape: &'a Shape, entry: &'a Entry, report: &mut Report) {
         let title = format!("`{address}` is declared twice");
         if let Some(first) = self.resources.insert(address, Resource { shape, entry }) {
             twice(title, first.entry, entry, report);

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::decode::Decoder;
 use super::diagnostic::{Diagnostic, Report, Sources};
 use super::grammar::{Grammar, secret_keys};
@@ -15,7 +13,7 @@ use super::model::{Config, Mode, Position};
 use super::paths::check_paths;
 use super::reusable::{Checks, Reusable};
 use super::rules::{Roots, roots};
-use super::schema::{GITLAB, schema};
+use super::schema::schema;
 use super::settings::{check_includes, gitlab, prune, state};
 use super::shape::Shape;
 use super::shorthand::write_out;
@@ -73,7 +71,7 @@ pub fn load_bytes(name: &Path, bytes: &[u8], shapes: &[Shape]) -> Loaded {
 
 fn run(shapes: &[Shape], read: impl FnOnce(&mut Loader)) -> Loaded {
     let schema = schema(shapes);
-    let grammar = compile(&schema);
+    let grammar = Grammar::compile(&schema);
     let secret_keys = secret_keys(&schema);
     let mut report = Report::default();
     let mut loader = Loader::new(&secret_keys, &mut report);
@@ -150,7 +148,7 @@ fn decode(
     check_includes(layout, grammar, report);
     let mut once = Config::default();
     if let Some(section) = layout.gitlab {
-        once.gitlab = gitlab(section, grammar, report);
+        once.gitlab = gitlab(section, checks.shapes, grammar, report);
     }
     if let Some(entry) = layout.prune {
         once.prune = prune(entry, grammar, report);
@@ -208,11 +206,4 @@ fn unmatched(reusable: &Reusable, matched: &BTreeMap<&str, BTreeSet<core::Path>>
             error.help("correct its `match`, or remove the rule until there is a repo that it is for");
         report.add(rule.entry.key_span, "", error);
     }
-}
-
-/// The grammar, with the names that are kept for what is not built yet.
-fn compile(schema: &Value) -> Grammar {
-    let mut grammar = Grammar::compile(schema);
-    grammar.set_planned(GITLAB, &["settings"]);
-    grammar
 }

@@ -155,7 +155,7 @@ pub struct Gitlab {
     pub url: Option<url::Url>,
     /// Reference to the access token.
     pub token: Option<SecretRef>,
-    /// What the user says the instance is; unset: asked of GitLab at plan time.
+    /// What the user, or the image that is deployed, says the instance is; unset: asked of GitLab at plan time.
     pub edition: Option<Edition>,
     /// A PEM file with the certificate authority that signed the instance's certificate, relative to the config.
     pub ca_file: Option<PathBuf>,

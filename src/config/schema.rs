@@ -70,7 +70,7 @@ pub fn schema(shapes: &[Shape]) -> Value {
         .iter()
         .map(|shape| (shape.schema)(&mut generator).to_value())
         .collect();
-    let gitlab = GitlabSection::json_schema(&mut generator).to_value();
+    let mut gitlab = GitlabSection::json_schema(&mut generator).to_value();
     let state = StateSection::json_schema(&mut generator).to_value();
     let prune = prune_schema(&mut generator);
     let mode = Mode::json_schema(&mut generator).to_value();
@@ -85,7 +85,10 @@ pub fn schema(shapes: &[Shape]) -> Value {
             definitions.insert(RULE.to_owned(), rule(&preset, mode.clone()));
             definitions.insert(PRESET.to_owned(), preset);
         }
-        add_own_fields(&mut kind, shape);
+        match shape.of_instance() {
+            Some((field, _)) => gitlab["properties"][field] = reference(shape.name),
+            None => add_own_fields(&mut kind, shape),
+        }
         definitions.insert(shape.name.to_owned(), kind);
     }
     definitions.insert(GITLAB.to_owned(), gitlab);

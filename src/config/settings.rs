@@ -1,6 +1,7 @@
 //! The parts of a config that stand once for all: how to reach GitLab, and what becomes of what is no longer declared.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use url::Url;
 
@@ -9,9 +10,10 @@ use super::deploy::{self, Deploy};
 use super::diagnostic::{Diagnostic, Report};
 use super::grammar::Grammar;
 use super::layout::Layout;
-use super::model::{Deployment, Gitlab, GitlabState, Position, Prune};
+use super::model::{Deployment, Edition, Gitlab, GitlabState, Position, Prune};
 use super::schema::{GITLAB, GitlabSection, INCLUDE, PRUNE, STATE, StateSection};
-use super::tree::{Entry, Node};
+use super::shape::Shape;
+use super::tree::{Data, Entry, Node};
 
 /// Checks every `include`; what they name has been read.
 pub(super) fn check_includes(layout: &Layout, grammar: &Grammar, report: &mut Report) {
@@ -26,8 +28,10 @@ pub(super) fn check_includes(layout: &Layout, grammar: &Grammar, report: &mut Re
     }
 }
 
-/// The `gitlab:` section. The edition is read even if the rest is wrong, as other fields are judged by it.
-pub(super) fn gitlab(section: &Entry, grammar: &Grammar, report: &mut Report) -> Gitlab {
+/// The `gitlab:` section, without what is a resource in it. The edition is read even if the rest is wrong, as other fields
+/// are judged by it.
+pub(super) fn gitlab(section: &Entry, shapes: &[Shape], grammar: &Grammar, report: &mut Report) -> Gitlab {
+    let section = &without_resources(section, shapes);
     let url = section
         .value
         .entry("url")
@@ -48,10 +52,10 @@ pub(super) fn gitlab(section: &Entry, grammar: &Grammar, report: &mut Report) ->
             ca_file,
             deploy,
         }) => Gitlab {
+            edition: edition_of(edition, deploy.as_ref(), section, report),
             deploy: deploy.and_then(|spec| deployment(spec, section, url.as_ref(), report)),
             url,
             token,
-            edition,
             ca_file,
         },
         Err(error) => {
@@ -59,6 +63,40 @@ pub(super) fn gitlab(section: &Entry, grammar: &Grammar, report: &mut Report) ->
             Gitlab::default()
         }
     }
+}
+
+/// The edition, as it is said, or else as the name of the image that is deployed tells it.
+fn edition_of(
+    said: Option<Edition>,
+    deploy: Option<&Deploy>,
+    section: &Entry,
+    report: &mut Report,
+) -> Option<Edition> {
+    let deployed = deploy.and_then(Deploy::edition);
+    if let (Some(said), Some(deployed)) = (said, deployed)
+        && said != deployed
+    {
+        let span = section.value.deepest("edition").span;
+        let error = Diagnostic::error("`edition` is not the one of the image that is deployed");
+        let error = error.help("remove `edition`: the image tells");
+        report.add(span, "", error);
+    }
+    said.or(deployed)
+}
+
+/// The `gitlab` section without the fields that hold resources: those are checked as such.
+fn without_resources(section: &Entry, shapes: &[Shape]) -> Entry {
+    let mut rest = section.clone();
+    if let Data::Map(entries) = &mut rest.value.data {
+        let is_resource = |entry: &Entry| {
+            let mut fields = shapes.iter().filter_map(Shape::of_instance);
+            fields.any(|(field, _)| *entry.key == *field)
+        };
+        if entries.iter().any(is_resource) {
+            Arc::make_mut(entries).retain(|entry| !is_resource(entry));
+        }
+    }
+    rest
 }
 
 /// The `deploy` section of `gitlab`, with where its parts stand.
@@ -73,6 +111,10 @@ fn deployment(spec: Deploy, gitlab: &Entry, url: Option<&Url>, report: &mut Repo
     for problem in deploy::check(&spec, url) {
         let span = section.value.deepest(&problem.field).span;
         report.add(span, "", Diagnostic::error(problem.message));
+    }
+    for remark in deploy::remarks(&spec) {
+        let span = section.value.deepest(&remark.field).span;
+        report.add(span, "", Diagnostic::warning(remark.message));
     }
     let mut positions = BTreeMap::from([(String::new(), report.sources.position(section.key_span))]);
     note_positions("", &section.value, report, &mut positions);

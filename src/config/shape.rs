@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::core::Key;
 
-/// Where in the file the resources of a kind stand: always a map keyed by their natural key.
+/// Where in the file the resources of a kind stand: a map keyed by their natural key, but for what there is only one of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A top-level section: `repos:`.
@@ -16,6 +16,14 @@ pub enum Place {
         kind: &'static str,
         /// The field that holds the map.
         field: &'static str,
+    },
+    /// A field of the `gitlab` section, for what an instance has exactly one of: `gitlab.settings`. It is always there, so
+    /// it cannot be declared absent.
+    Instance {
+        /// The field.
+        field: &'static str,
+        /// The key of the one resource there is.
+        key: &'static str,
     },
 }
 
@@ -51,7 +59,15 @@ impl Shape {
     pub fn section(&self) -> Option<&'static str> {
         match self.place {
             Place::Section(section) => Some(section),
-            Place::Within { .. } => None,
+            Place::Within { .. } | Place::Instance { .. } => None,
+        }
+    }
+
+    /// The field of the `gitlab` section that holds the one resource of this kind, and its key.
+    pub fn of_instance(&self) -> Option<(&'static str, &'static str)> {
+        match self.place {
+            Place::Instance { field, key } => Some((field, key)),
+            Place::Section(_) | Place::Within { .. } => None,
         }
     }
 

@@ -187,6 +187,7 @@ fn notes(forge: &Forge, origin: &Origin) -> Vec<String> {
         ),
         "Written by `autogit export`: `autogit plan` finds nothing to change.".into(),
         format!("AutoGit has no kind yet for {}.", no_kind().join(", ")),
+        "The instance's own settings are left out: write into `gitlab.settings` those that are to be kept.".into(),
     ];
     notes.extend(to_do(&forge.to_do));
     notes.extend(forge.missing.iter().cloned());
@@ -199,7 +200,7 @@ fn no_kind() -> Vec<String> {
         .iter()
         .map(|entry| match entry.shape.place {
             config::Place::Section(section) => section,
-            config::Place::Within { field, .. } => field,
+            config::Place::Within { field, .. } | config::Place::Instance { field, .. } => field,
         })
         .collect();
     let missing = NO_KIND.iter().filter(|name| !known.contains(name));

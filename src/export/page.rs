@@ -334,7 +334,9 @@ fn condition_block(condition: &Fields) -> Block {
 /// What a kind's resources are called where they stand.
 fn plural(kind: &str) -> &str {
     match kinds::by_name(kind).map(|entry| entry.shape.place) {
-        Some(Place::Section(name) | Place::Within { field: name, .. }) => name,
+        Some(
+            Place::Section(name) | Place::Within { field: name, .. } | Place::Instance { field: name, .. },
+        ) => name,
         None => kind,
     }
 }

@@ -287,7 +287,7 @@ impl Entry {
             rules: Rules {
                 name: K::NAME,
                 parent: match place {
-                    Place::Section(_) => None,
+                    Place::Section(_) | Place::Instance { .. } => None,
                     Place::Within { kind, .. } => Some(kind),
                 },
                 needs: K::needs,

@@ -7,7 +7,7 @@ mod services;
 use url::Url;
 
 use super::super::shape::FieldProblem;
-use super::{Deploy, omnibus};
+use super::{Deploy, omnibus, sign_in};
 
 /// Everything that is wrong with `deploy` as the GitLab at `url`. Fields are named from `deploy` on.
 pub(in crate::config) fn check(deploy: &Deploy, url: &Url) -> Vec<FieldProblem> {
@@ -15,7 +15,15 @@ pub(in crate::config) fn check(deploy: &Deploy, url: &Url) -> Vec<FieldProblem> 
     problems.extend(reach::check(deploy, url));
     problems.extend(services::check(deploy));
     problems.extend(omnibus::check(deploy));
+    if let Some(sign_in) = &deploy.sign_in {
+        problems.extend(sign_in::check(sign_in, deploy.edition()));
+    }
     problems
+}
+
+/// What is allowed in `deploy`, and hardly meant.
+pub(in crate::config) fn remarks(deploy: &Deploy) -> Vec<FieldProblem> {
+    deploy.sign_in.as_ref().map(sign_in::remarks).unwrap_or_default()
 }
 
 /// A complaint, and what to do about it, about a field.

@@ -80,12 +80,16 @@ const DERIVED: &[(&str, &str)] = &[
 const SIGN_IN: &[&str] = &[
     "gitlab_rails['ldap_enabled']",
     "gitlab_rails['ldap_servers']",
+    "gitlab_rails['omniauth_allow_bypass_two_factor']",
     "gitlab_rails['omniauth_allow_single_sign_on']",
+    "gitlab_rails['omniauth_auto_link_ldap_user']",
     "gitlab_rails['omniauth_auto_link_user']",
     "gitlab_rails['omniauth_auto_sign_in_with_provider']",
     "gitlab_rails['omniauth_block_auto_created_users']",
     "gitlab_rails['omniauth_enabled']",
+    "gitlab_rails['omniauth_external_providers']",
     "gitlab_rails['omniauth_providers']",
+    "gitlab_rails['omniauth_sync_profile_from_provider']",
 ];
 
 /// A key of `gitlab.rb`: a section and what leads to a value in it, or a name that stands alone.

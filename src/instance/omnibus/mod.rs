@@ -5,6 +5,7 @@ mod parse;
 mod profile;
 mod ruby;
 mod services;
+mod sign_in;
 mod web;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ impl Told {
         profile::tell(spec, &mut told);
         web::tell(spec, endpoints, &mut told);
         services::tell(spec, endpoints, &mut told);
+        sign_in::tell(spec, endpoints, &mut told);
         extra::tell(spec, &mut told);
         told
     }
