@@ -394,6 +394,8 @@ pub struct Rules {
     pub lacks: fn(&Fields) -> Option<&'static str>,
     /// Why a change cannot be made to what is there, by all declared fields.
     pub refuses: fn(&Change, &Fields, &Present) -> Option<String>,
+    /// What there is to know about changes to what is there, beyond what they are.
+    pub notes: fn(&[Change], &Fields, &Present) -> Vec<String>,
     /// Fields that matter only when the resource is made.
     pub create_only: &'static [&'static str],
     /// Whether AutoGit may remove it because it is no longer declared.

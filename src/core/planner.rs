@@ -229,6 +229,7 @@ impl<'a> Planner<'a> {
         };
         let step = Step {
             impact: among,
+            notes: (rules.notes)(&changes, &value, found),
             changes,
             value,
             id: Some(found.id.clone()),

@@ -98,6 +98,8 @@ pub struct Reach {
     pub moved: BTreeMap<Path, Path>,
     /// The default branches that repos are declared to have.
     pub default_branches: BTreeMap<Path, String>,
+    /// Whether everybody is declared to need two-factor authentication.
+    pub requires_two_factor: bool,
     /// The collections (kind, path of the parent) of which everything is wanted.
     pub complete: BTreeSet<(String, Path)>,
     /// Everything is wanted of the kinds that stand in nothing.
@@ -107,12 +109,19 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Notes the default branch that a resource, if it is a repo, is declared to have.
-    pub fn default_branch(&mut self, address: &Address, value: &Fields) {
+    /// Notes what others need to know of what a resource is declared to be: the default branch of a repo, and whether the
+    /// instance's settings require two-factor authentication.
+    pub fn note(&mut self, address: &Address, value: &Fields) {
         let branch = value.get("default_branch").and_then(Value::as_str);
-        if let ("repo", Some(branch)) = (&*address.kind, branch) {
-            self.default_branches
-                .insert(address.key.path.clone(), branch.to_owned());
+        match (&*address.kind, branch) {
+            ("repo", Some(branch)) => {
+                self.default_branches
+                    .insert(address.key.path.clone(), branch.to_owned());
+            }
+            ("settings", _) => {
+                self.requires_two_factor = value.get("require_two_factor_authentication") == Some(&true.into());
+            }
+            _ => {}
         }
     }
 
@@ -127,6 +136,7 @@ impl Reach {
             sees_all: about.admin,
             enterprise: about.enterprise,
             default_branches: self.default_branches.clone(),
+            requires_two_factor: self.requires_two_factor,
             ..World::default()
         };
         let mut scopes: BTreeMap<&str, Scope> = BTreeMap::new();

@@ -154,7 +154,7 @@ impl SavedPlan {
                 reach.addresses.entry(need).or_insert(None);
             }
             reach.addresses.insert(step.address.clone(), step.id.clone());
-            reach.default_branch(&step.address, &step.value);
+            reach.note(&step.address, &step.value);
             if step.action == Action::Delete {
                 reach.absent.insert(step.address.clone());
             }

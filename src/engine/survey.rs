@@ -181,7 +181,7 @@ impl Survey {
         let would = self.would.iter().flat_map(|would| &would.wanted);
         for (address, wanted) in would.chain(&self.wanted) {
             addresses.insert(address.clone());
-            reach.default_branch(address, &wanted.value);
+            reach.note(address, &wanted.value);
             if wanted.absent {
                 reach.absent.insert(address.clone());
             }

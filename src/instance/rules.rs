@@ -19,6 +19,7 @@ pub const RULES: Rules = Rules {
     seals: |_| None,
     lacks: |_| None,
     refuses: |_, _, _| None,
+    notes: |_, _, _| Vec::new(),
     create_only: &[],
     prunable: true,
 };

@@ -39,6 +39,8 @@ pub struct World {
     pub ids: BTreeMap<Path, String>,
     /// The default branches that repos are declared to have.
     pub default_branches: BTreeMap<Path, String>,
+    /// Whether everybody is declared to need two-factor authentication.
+    pub requires_two_factor: bool,
     /// What was listed already.
     pub listing: Option<Arc<Listing>>,
     /// The acting user's name.

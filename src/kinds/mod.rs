@@ -9,6 +9,7 @@ mod inventory;
 mod member;
 mod protected_branch;
 mod repo;
+mod settings;
 mod variable;
 mod within;
 
@@ -54,6 +55,10 @@ pub static TABLE: &[Entry] = &[
         field: "variables",
     }),
     Entry::of::<variable::InstanceVariable>(Place::Section("variables")),
+    Entry::of::<settings::Settings>(Place::Instance {
+        field: "settings",
+        key: "instance",
+    }),
 ];
 
 /// One kind of thing. The type is what the user writes: every field is optional, and one left out is not managed.
@@ -98,6 +103,11 @@ pub trait Kind: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stati
     /// Why GitLab cannot make a change to what is there, and what to do. `fields` are all that are declared.
     fn refuses(_change: &Change, _fields: &Fields, _found: &Present) -> Option<String> {
         None
+    }
+
+    /// What there is to know about changes to what is there, beyond what they are. `fields` are all that are declared.
+    fn notes(_changes: &[Change], _fields: &Fields, _found: &Present) -> Vec<String> {
+        Vec::new()
     }
 
     /// What must be there first. `None`: the resource is on its way out.
@@ -301,6 +311,7 @@ impl Entry {
                 seals: K::seals,
                 lacks: K::lacks,
                 refuses: K::refuses,
+                notes: K::notes,
                 create_only: K::CREATE_ONLY,
                 prunable: K::PRUNABLE,
             },

@@ -27,6 +27,7 @@ mod rights;
 mod rules;
 mod secrets;
 mod standin;
+mod settings;
 mod state;
 mod state_commands;
 mod state_gitlab;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         pipeline::trials(),
         half_moves::trials(),
         secrets::trials(),
+        settings::trials(),
         variables::trials(),
         variable_faults::trials(),
     ];

@@ -38,6 +38,7 @@ const BOX: Rules = Rules {
     seals: |fields| (fields.get("sealed") == Some(&json!(true))).then_some("is sealed"),
     lacks: |_| None,
     refuses: |_, _, _| None,
+    notes: |_, _, _| Vec::new(),
     create_only: &["made_of"],
     prunable: false,
 };
@@ -81,6 +82,7 @@ const THING: Rules = Rules {
             .contains_key("unmakeable")
             .then_some("there is nothing to make it of")
     },
+    notes: |_, _, _| Vec::new(),
     refuses: |change, fields, found| {
         let is_fixed = found.value.get("fixed") == Some(&json!(true)) && !fields.contains_key("loose");
         (change.field == "n" && is_fixed).then(|| "it is fixed".to_owned())

@@ -268,7 +268,7 @@ fn topics<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BTreeSet<
 }
 
 /// Who can see something.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Visibility {
     /// Members only.

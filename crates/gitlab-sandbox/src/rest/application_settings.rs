@@ -7,8 +7,9 @@ use super::Call;
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
+    naming::Problems,
     paging::ok,
-    settings::{self, At, INSTANCE},
+    settings::{self, At, INSTANCE, INSTANCE_EE, Setting},
     store::{ApplicationSettings, Store},
 };
 
@@ -28,6 +29,12 @@ const THROTTLE: [(&str, &str); 3] = [
     ),
 ];
 
+/// Settings that a request may not turn on without the other one.
+const COMPANIONS: [(&str, &str); 2] = [
+    ("require_two_factor_authentication", "two_factor_grace_period"),
+    ("shared_runners_enabled", "shared_runners_text"),
+];
+
 pub fn routes() -> Router<App> {
     Router::new().route("/application/settings", get(show).put(update))
 }
@@ -35,14 +42,19 @@ pub fn routes() -> Router<App> {
 async fn show(call: Call) -> ApiResult {
     let store = call.app.read();
     call.authenticate_admin(&store)?;
-    ok(StatusCode::OK, shown(&store))
+    ok(StatusCode::OK, shown(&call, &store))
 }
 
-fn shown(store: &Store) -> Value {
+/// The settings that the edition has.
+fn known(call: &Call) -> impl Iterator<Item = &'static Setting> {
+    let more: &[Setting] = if call.app.is_ee() { INSTANCE_EE } else { &[] };
+    INSTANCE.iter().chain(more)
+}
+
+fn shown(call: &Call, store: &Store) -> Value {
     let none = Map::new();
     let values = store.settings.get(1).map_or(&none, |row| &row.values);
-    let mut entity: Map<String, Value> = INSTANCE
-        .iter()
+    let mut entity: Map<String, Value> = known(call)
         .map(|setting| (setting.name.to_owned(), setting.value(values)))
         .collect();
     entity.insert("id".to_owned(), json!(1));
@@ -68,7 +80,19 @@ async fn update(call: Call) -> ApiResult {
                 params.set(name, value);
             }
         }
+        for (setting, companion) in COMPANIONS {
+            if params.flag(setting, false)? && !params.has(companion) {
+                return Err(ApiError::parameter(format!("{companion} is missing")));
+            }
+        }
         let mut values = settings::parse(INSTANCE, &params, At::Update)?;
+        if call.app.is_ee() {
+            values.extend(settings::parse(INSTANCE_EE, &params, At::Update)?);
+        }
+        // As it is stored, and shown.
+        if values.get("enabled_git_access_protocol").is_some_and(|protocol| protocol == "all") {
+            values.insert("enabled_git_access_protocol".to_owned(), json!(""));
+        }
         if let Some(level) = values.get("default_branch_protection").and_then(Value::as_i64) {
             values.insert(
                 "default_branch_protection_defaults".to_owned(),
@@ -87,7 +111,40 @@ async fn update(call: Call) -> ApiResult {
                 values: Map::new(),
             });
         row.values.extend(values);
+        validate(&row.values)?;
         store.settings.insert(row);
-        ok(StatusCode::OK, shown(store))
+        ok(StatusCode::OK, shown(&call, store))
     })
+}
+
+/// What the model refuses, of what people set.
+fn validate(values: &Map<String, Value>) -> ApiResult<()> {
+    let value = |name: &str| settings::value(INSTANCE, values, name);
+    let is_on = |name: &str| value(name) == true;
+    let mut problems = Problems::default();
+    let length = value("minimum_password_length").as_i64().unwrap_or_default();
+    if length < 8 {
+        problems.add("minimum_password_length", "must be greater than or equal to 8");
+    } else if length > 128 {
+        problems.add("minimum_password_length", "must be less than or equal to 128");
+    }
+    let is_empty = |name: &str| value(name).as_array().is_none_or(Vec::is_empty);
+    if is_on("domain_denylist_enabled") && is_empty("domain_denylist") {
+        problems.add("domain_denylist", "can't be blank");
+    }
+    let restricted = value("restricted_visibility_levels");
+    for name in ["default_project_visibility", "default_group_visibility"] {
+        if restricted.as_array().is_some_and(|levels| levels.contains(&value(name))) {
+            problems.add(name, "cannot be set to a restricted visibility level");
+        }
+    }
+    let period = value("deactivate_dormant_users_period").as_i64().unwrap_or_default();
+    if is_on("deactivate_dormant_users") && period < 90 {
+        let problem = format!("'{period}' days of inactivity must be greater than or equal to 90");
+        problems.add("deactivate_dormant_users_period", problem);
+    }
+    if is_on("enforce_terms") && value("terms").as_str().is_none_or(str::is_empty) {
+        problems.add("base", "You need to set terms to be enforced");
+    }
+    problems.check()
 }

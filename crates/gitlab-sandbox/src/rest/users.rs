@@ -53,6 +53,11 @@ async fn list(call: Call) -> ApiResult {
     let blocked = call.params.flag("blocked", false)?;
     let humans = call.params.flag("humans", false)?;
     let without_bots = call.params.flag("without_project_bots", false)?;
+    // Only administrators filter by it. Nobody has any here.
+    let with_two_factor = match call.params.string("two_factor")? {
+        Some(filter) if viewer.is_some_and(|user| user.admin) => filter == "enabled",
+        _ => false,
+    };
     let users: Vec<&User> = store
         .users
         .iter()
@@ -72,6 +77,7 @@ async fn list(call: Call) -> ApiResult {
         .filter(|user| !active || user.state == UserState::Active)
         .filter(|user| !blocked || user.state == UserState::Blocked)
         .filter(|user| !(humans || without_bots) || user.bot_of.is_none())
+        .filter(|_| !with_two_factor)
         .collect();
     let view = call.view(&store);
     let admin = viewer.is_some_and(|user| user.admin);

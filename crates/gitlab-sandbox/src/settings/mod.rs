@@ -13,7 +13,7 @@ use crate::{
 
 pub use self::{
     group::GROUP,
-    instance::INSTANCE,
+    instance::{INSTANCE, INSTANCE_EE},
     project::{PROJECT, PROJECT_EE},
 };
 
