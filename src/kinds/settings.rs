@@ -66,15 +66,17 @@ impl super::Kind for Settings {
         impact::of(change)
     }
 
-    /// Who has no second factor cannot go on at their next sign-in where there is no grace.
+    /// Who has no second factor cannot go on at their next sign-in where there is no grace, and a longer one counts where
+    /// there was one.
     fn among(among: &Among) -> Impact {
         let (Some(fields), Some(found)) = (among.fields, among.found) else {
             return Impact::Neutral;
         };
-        let begins = is_on(fields) && !is_on(&found.value);
-        match begins && grace(fields, found) == 0 && !matches!(without_two_factor(found), Some(0)) {
-            true => Impact::LocksOut,
-            false => Impact::Neutral,
+        let grace = grace(fields, found);
+        match (is_on(&found.value), is_on(fields)) {
+            (false, true) if grace == 0 && without_two_factor(found) != Some(0) => Impact::LocksOut,
+            (true, _) if grace > self::grace(&found.value, found) => Impact::Weakens,
+            _ => Impact::Neutral,
         }
     }
 
@@ -211,4 +213,40 @@ fn grace(fields: &Fields, found: &Present) -> u64 {
 /// How many active users have no two-factor authentication; `None`: too many to count.
 fn without_two_factor(found: &Present) -> Option<u64> {
     found.raw[WITHOUT_TWO_FACTOR].as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::Kind;
+
+    /// What turning two-factor authentication on or keeping it does, with this grace, where so many users have none.
+    fn among(before: (bool, u64), grace: u64, without: Option<u64>) -> Impact {
+        let fields = |on: bool, grace: u64| {
+            let fields = json!({"require_two_factor_authentication": on, "two_factor_grace_period": grace});
+            fields.as_object().cloned().unwrap()
+        };
+        let found = Present {
+            value: fields(before.0, before.1),
+            raw: json!({WITHOUT_TWO_FACTOR: without}),
+            ..Present::default()
+        };
+        Settings::among(&Among {
+            key: &Key::top("instance"),
+            fields: Some(&fields(true, grace)),
+            found: Some(&found),
+            beside: &[],
+            parent_is_there: false,
+        })
+    }
+
+    #[test]
+    fn requiring_a_second_factor_locks_out_only_whom_it_finds_without_one_and_without_time() {
+        assert_eq!(among((false, 48), 0, Some(3)), Impact::LocksOut);
+        assert_eq!(among((false, 48), 0, None), Impact::LocksOut, "too many to count");
+        assert_eq!(among((false, 48), 0, Some(0)), Impact::Neutral);
+        assert_eq!(among((false, 24), 72, Some(3)), Impact::Neutral, "nobody had less time");
+        assert_eq!(among((true, 24), 72, Some(3)), Impact::Weakens);
+        assert_eq!(among((true, 24), 12, Some(3)), Impact::Neutral);
+    }
 }

@@ -28,6 +28,7 @@ mod rules;
 mod secrets;
 mod standin;
 mod settings;
+mod sign_in;
 mod state;
 mod state_commands;
 mod state_gitlab;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         faults::trials(),
         protection::trials(),
         standin::trials(),
+        sign_in::trials(),
         state::trials(),
         state_commands::trials(),
         state_gitlab::trials(),

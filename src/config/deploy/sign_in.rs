@@ -280,3 +280,6 @@ pub struct Google {
     #[schemars(extend("examples" = [["example.org"]]))]
     pub hd: Option<Vec<String>>,
 }
+
+#[cfg(test)]
+mod tests;

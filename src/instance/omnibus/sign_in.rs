@@ -238,3 +238,6 @@ fn list(names: &Vec<String>) -> Ruby {
 fn text(given: &Option<String>, default: &str) -> Ruby {
     given.as_deref().unwrap_or(default).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ pub fn of(change: &Change) -> Impact {
         "max_personal_access_token_lifetime" | "max_ssh_key_lifetime" => {
             grown(change, i64::MAX, Impact::Weakens, Impact::LocksOut)
         }
-        "session_expire_delay" | "two_factor_grace_period" | "git_two_factor_session_expiry" => {
+        "session_expire_delay" | "git_two_factor_session_expiry" => {
             grown(change, 0, Impact::Weakens, Impact::Tightens)
         }
         // Devise's, where nothing is set.
@@ -173,7 +173,8 @@ mod tests {
             ("minimum_password_length", json!(12), json!(8), Impact::Weakens),
             ("minimum_password_length", json!(8), json!(12), Impact::Tightens),
             ("session_expire_delay", json!(60), json!(10_080), Impact::Weakens),
-            ("two_factor_grace_period", json!(0), json!(48), Impact::Weakens),
+            // What it does depends on whether a second factor is required: the kind tells.
+            ("two_factor_grace_period", json!(0), json!(48), Impact::Neutral),
             ("require_two_factor_authentication", json!(true), json!(false), Impact::Weakens),
             ("require_two_factor_authentication", json!(false), json!(true), Impact::Tightens),
             ("remember_me_enabled", json!(false), json!(true), Impact::Weakens),
