@@ -24,9 +24,7 @@ pub use listeners::{Listener, Service};
 pub use omnibus::{OmnibusKey, names_secret};
 pub(crate) use services::OBJECTS;
 pub use services::{Monitoring, ObjectStorage, Registry, ReverseProxy, Smtp, SmtpTls, Ssh};
-pub use sign_in::{
-    ClientAuth, Github, Google, Ldap, LdapEncryption, OpenidConnect, Provider, Saml, SignIn,
-};
+pub use sign_in::{ClientAuth, Github, Google, Ldap, LdapEncryption, OpenidConnect, Provider, Saml, SignIn};
 pub use tls::Tls;
 pub use units::{Duration, Size};
 

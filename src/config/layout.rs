@@ -119,7 +119,9 @@ impl<'a> Layout<'a> {
     /// What the instance has one of, in the section `gitlab`.
     fn of_instance(&mut self, gitlab: &'a Entry, shapes: &'a [Shape], report: &mut Report) {
         for shape in shapes {
-            let Some((field, key)) = shape.of_instance() else { continue };
+            let Some((field, key)) = shape.of_instance() else {
+                continue;
+            };
             if let Some(entry) = gitlab.value.entry(field) {
                 self.add(Address::new(shape.name, Key::top(key)), shape, entry, report);
             }

@@ -119,7 +119,8 @@ impl Reach {
                     .insert(address.key.path.clone(), branch.to_owned());
             }
             ("settings", _) => {
-                self.requires_two_factor = value.get("require_two_factor_authentication") == Some(&true.into());
+                self.requires_two_factor =
+                    value.get("require_two_factor_authentication") == Some(&true.into());
             }
             _ => {}
         }

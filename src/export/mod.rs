@@ -187,7 +187,8 @@ fn notes(forge: &Forge, origin: &Origin) -> Vec<String> {
         ),
         "Written by `autogit export`: `autogit plan` finds nothing to change.".into(),
         format!("AutoGit has no kind yet for {}.", no_kind().join(", ")),
-        "The instance's own settings are left out: write into `gitlab.settings` those that are to be kept.".into(),
+        "The instance's own settings are left out: write into `gitlab.settings` those that are to be kept."
+            .into(),
     ];
     notes.extend(to_do(&forge.to_do));
     notes.extend(forge.missing.iter().cloned());

@@ -52,9 +52,7 @@ impl super::Kind for Settings {
     }
 
     fn notes(changes: &[Change], fields: &Fields, found: &Present) -> Vec<String> {
-        let notes = changes
-            .iter()
-            .filter_map(|change| note(change, fields, found));
+        let notes = changes.iter().filter_map(|change| note(change, fields, found));
         notes.collect()
     }
 
@@ -138,7 +136,9 @@ async fn read(cx: &Reader, scope: &Scope) -> Result<Live, Error> {
     };
     if scope.world.enterprise {
         for &field in LICENSED.iter().filter(|field| !answer.contains_key(**field)) {
-            let why = format!("GitLab shows no `{field}`: it takes GitLab Premium with its licence, or a newer version; remove it");
+            let why = format!(
+                "GitLab shows no `{field}`: it takes GitLab Premium with its licence, or a newer version; remove it"
+            );
             found.unreadable.insert(field.to_owned(), why);
         }
     }
@@ -148,7 +148,12 @@ async fn read(cx: &Reader, scope: &Scope) -> Result<Live, Error> {
 /// The settings in the form in which they are declared. Where GitLab has nothing to say it says null.
 fn normal(answer: &Fields) -> Fields {
     let mut value = Normal::<Settings>::new().of(answer);
-    for list in ["domain_allowlist", "domain_denylist", "disabled_oauth_sign_in_sources", "restricted_visibility_levels"] {
+    for list in [
+        "domain_allowlist",
+        "domain_denylist",
+        "disabled_oauth_sign_in_sources",
+        "restricted_visibility_levels",
+    ] {
         if value.get(list) == Some(&Value::Null) {
             value.insert(list.to_owned(), json!([]));
         }
@@ -245,7 +250,11 @@ mod tests {
         assert_eq!(among((false, 48), 0, Some(3)), Impact::LocksOut);
         assert_eq!(among((false, 48), 0, None), Impact::LocksOut, "too many to count");
         assert_eq!(among((false, 48), 0, Some(0)), Impact::Neutral);
-        assert_eq!(among((false, 24), 72, Some(3)), Impact::Neutral, "nobody had less time");
+        assert_eq!(
+            among((false, 24), 72, Some(3)),
+            Impact::Neutral,
+            "nobody had less time"
+        );
         assert_eq!(among((true, 24), 72, Some(3)), Impact::Weakens);
         assert_eq!(among((true, 24), 12, Some(3)), Impact::Neutral);
     }

@@ -88,34 +88,51 @@ fn what_is_declared_is_so_and_nothing_else_moved() {
         "signup_enabled",
     ];
     // The protocol is `all` as before, which GitLab stores otherwise once it is set.
-    let unlike: Vec<_> = changed.into_iter().filter(|field| *field != "enabled_git_access_protocol").collect();
+    let unlike: Vec<_> = changed
+        .into_iter()
+        .filter(|field| *field != "enabled_git_access_protocol")
+        .collect();
     assert_eq!(differences(&before, &after), unlike);
     assert_eq!(after["domain_allowlist"], json!(["*.example.com", "example.org"]));
     forge.expect_converged();
-    assert_eq!(forge.ledger(), [("settings.instance".to_owned(), "adopted".to_owned())]);
+    assert_eq!(
+        forge.ledger(),
+        [("settings.instance".to_owned(), "adopted".to_owned())]
+    );
 }
 
 fn drift_is_seen_and_undone() {
     let forge = forge(SOME);
     forge.run(&ALLOW).exits(0);
-    forge.admin.put(AT, json!({"session_expire_delay": 9_000, "gravatar_enabled": false}));
+    forge.admin.put(
+        AT,
+        json!({"session_expire_delay": 9_000, "gravatar_enabled": false}),
+    );
     let [(_, action, reason)] = &steps(&forge, &[])[..] else {
         panic!("one step");
     };
     assert_eq!((action.as_str(), reason.as_str()), ("update", "drift"));
     forge.run(&["apply", "--yes"]).exits(0);
     let after = forge.admin.get(AT);
-    assert_eq!((&after["session_expire_delay"], &after["gravatar_enabled"]), (&json!(480), &json!(false)));
+    assert_eq!(
+        (&after["session_expire_delay"], &after["gravatar_enabled"]),
+        (&json!(480), &json!(false))
+    );
     forge.expect_converged();
 }
 
 fn what_lets_in_and_what_locks_out_is_asked_for() {
-    let forge = forge("signup_enabled: false, disabled_oauth_sign_in_sources: [], require_admin_approval_after_user_signup: true");
+    let forge = forge(
+        "signup_enabled: false, disabled_oauth_sign_in_sources: [], require_admin_approval_after_user_signup: true",
+    );
     forge.run(&["apply", "--yes"]).exits(0);
     let cases = [
         ("signup_enabled: true", "expose"),
         ("require_admin_approval_after_user_signup: false", "expose"),
-        ("remember_me_enabled: false, user_oauth_applications: true, session_expire_delay: 99999", "weaken"),
+        (
+            "remember_me_enabled: false, user_oauth_applications: true, session_expire_delay: 99999",
+            "weaken",
+        ),
         ("password_authentication_enabled_for_web: false", "lock-out"),
         ("disabled_oauth_sign_in_sources: [github]", "lock-out"),
         ("admin_mode: true", "lock-out"),
@@ -126,7 +143,11 @@ fn what_lets_in_and_what_locks_out_is_asked_for() {
         forge.run(&["apply", "--yes"]).exits(3).says("held back");
         assert_eq!(forge.admin.get(AT), before, "{settings}");
         let run = forge.run(&["plan"]).exits(0);
-        assert!(run.stdout.contains(permission.split('-').next().unwrap()), "{settings}: {}", run.all());
+        assert!(
+            run.stdout.contains(permission.split('-').next().unwrap()),
+            "{settings}: {}",
+            run.all()
+        );
         forge.run(&["apply", "--yes", "--allow", permission]).exits(0);
     }
 }
@@ -141,12 +162,15 @@ fn two_factor_authentication_tells_whom_it_would_stop() {
         .exits(0)
         .shows("3 active users have no two-factor authentication, and 24 h to set it up");
     // Without grace they could not go on.
-    declare(&forge, "require_two_factor_authentication: true, two_factor_grace_period: 0");
+    declare(
+        &forge,
+        "require_two_factor_authentication: true, two_factor_grace_period: 0",
+    );
+    forge.run(&["apply", "--yes"]).exits(3).says("held back");
     forge
-        .run(&["apply", "--yes"])
-        .exits(3)
-        .says("held back");
-    forge.run(&["plan"]).exits(0).shows("cannot go on after the next sign-in");
+        .run(&["plan"])
+        .exits(0)
+        .shows("cannot go on after the next sign-in");
     assert_eq!(forge.admin.get(AT)["require_two_factor_authentication"], false);
     forge.run(&["apply", "--yes", "--allow", "lock-out"]).exits(0);
     forge.expect_converged();
@@ -196,7 +220,10 @@ fn what_an_edition_lacks_is_said_where_it_is_written() {
     let path = forge.dir.path().join("autogit.yaml");
     let config = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, config.replace("settings:", "edition: ce, settings:")).unwrap();
-    forge.run(&["validate"]).exits(1).says("needs GitLab Enterprise Edition");
+    forge
+        .run(&["validate"])
+        .exits(1)
+        .says("needs GitLab Enterprise Edition");
     let licensed = Forge::with(|options| options.edition = Edition::Ee);
     declare(&licensed, complex);
     licensed.run(&ALLOW).exits(0);
@@ -206,7 +233,10 @@ fn what_an_edition_lacks_is_said_where_it_is_written() {
     let mut shown = licensed.admin.get(AT);
     shown.as_object_mut().unwrap().remove("password_symbol_required");
     licensed.arm(json!({"methods": "read", "path": "/application/settings$", "status": 200, "body": shown}));
-    licensed.run(&["plan"]).exits(1).says("it takes GitLab Premium with its licence");
+    licensed
+        .run(&["plan"])
+        .exits(1)
+        .says("it takes GitLab Premium with its licence");
 }
 
 fn who_is_no_administrator_is_told() {
@@ -232,7 +262,9 @@ fn at_its_write(faults: &[Value], kills: bool) {
     in_parallel(faults, |fault| {
         let forge = forge(SOME);
         let mut rule = json!({"methods": "write", "nth": 1});
-        rule.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
+        rule.as_object_mut()
+            .unwrap()
+            .extend(fault.as_object().unwrap().clone());
         if kills {
             let run = forge.start_when(&ALLOW, |pid| {
                 rule["kill"]["pid"] = pid.into();
@@ -255,7 +287,11 @@ fn killed_at_its_write_it_converges() {
 }
 
 fn lost_replies_and_server_errors_are_survived() {
-    let faults = [json!({"drop": "before"}), json!({"drop": "after"}), json!({"status": 502})];
+    let faults = [
+        json!({"drop": "before"}),
+        json!({"drop": "after"}),
+        json!({"status": 502}),
+    ];
     at_its_write(&faults, false);
 }
 
@@ -266,9 +302,17 @@ fn a_setting_that_gitlab_ignores_or_refuses_is_named() {
     forge.disarm();
     forge.run(&["apply", "--yes"]).exits(0);
     // What is refused beside something else is refused as a whole, and GitLab's words are shown.
-    declare(&forge, "default_project_visibility: internal, gravatar_enabled: true");
-    forge.admin.put(AT, json!({"restricted_visibility_levels": ["internal"]}));
-    forge.run(&ALLOW).exits(1).says("cannot be set to a restricted visibility level");
+    declare(
+        &forge,
+        "default_project_visibility: internal, gravatar_enabled: true",
+    );
+    forge
+        .admin
+        .put(AT, json!({"restricted_visibility_levels": ["internal"]}));
+    forge
+        .run(&ALLOW)
+        .exits(1)
+        .says("cannot be set to a restricted visibility level");
     assert_eq!(forge.admin.get(AT)["gravatar_enabled"], false);
 }
 

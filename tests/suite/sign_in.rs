@@ -33,8 +33,16 @@ pub fn trials() -> Vec<Trial> {
         Trial::test(format!("sign_in::{name}"), run).with_ignored_flag(ignored)
     };
     vec![
-        trial("a_directory_is_asked_as_declared", a_directory_is_asked_as_declared, directory),
-        trial("a_provider_is_discovered_as_declared", a_provider_is_discovered_as_declared, provider),
+        trial(
+            "a_directory_is_asked_as_declared",
+            a_directory_is_asked_as_declared,
+            directory,
+        ),
+        trial(
+            "a_provider_is_discovered_as_declared",
+            a_provider_is_discovered_as_declared,
+            provider,
+        ),
     ]
 }
 
@@ -57,7 +65,11 @@ struct Started(Child);
 
 impl Started {
     fn new(mut command: Command) -> Self {
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         Started(command.spawn().unwrap())
     }
 }
@@ -71,7 +83,11 @@ impl Drop for Started {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// A certificate for `localhost`, and its key.
@@ -86,7 +102,12 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
 fn private(path: &Path, text: &str) {
     use std::io::Write;
     let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
     file.unwrap().write_all(text.as_bytes()).unwrap();
 }
 
@@ -98,7 +119,9 @@ fn rendered(folder: &Path, sign_in: &Value) -> Value {
     let path = folder.join("autogit.yaml");
     fs::write(&path, config.to_string()).unwrap();
     let loaded = config::load(&path, &kinds::shapes());
-    let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+    let config = loaded
+        .config
+        .unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
     let (spec, url) = (config.gitlab.deploy.unwrap().spec, config.gitlab.url.unwrap());
     let blueprint = Blueprint::new(&spec, &url, &Place::new(folder, "gitlab"));
     // The files as they are mounted into the container.
@@ -114,17 +137,17 @@ fn rendered(folder: &Path, sign_in: &Value) -> Value {
 }
 
 /// Reads gitlab.rb as Omnibus does: a section is a hash, and what stands alone a method.
-const READER: &str = r#"
+const READER: &str = r##"
 require 'json'
 $sections = Hash.new { |sections, name| sections[name] = Hash.new { |hash, key| hash[key] = {} } }
-def method_missing(name, *values) = values.empty? ? $sections[name.to_s] : ($sections['alone'][name.to_s] = values.first)
+def self.method_missing(name, *values) = values.empty? ? $sections[name.to_s] : ($sections['alone'][name.to_s] = values.first)
 class << File
   alias unmapped read
   def read(path, *more) = unmapped(path.sub(%r{\A/etc/autogit/}, "#{ENV.fetch('MOUNTED')}/"), *more)
 end
 eval(File.read('/etc/autogit/gitlab.rb'))
 puts JSON.generate($sections.fetch('gitlab_rails'))
-"#;
+"##;
 
 fn read_by_ruby(mounted: &Path) -> Value {
     let mut ruby = Command::new("ruby");
@@ -198,18 +221,34 @@ impl Directory {
         fs::write(at.join("slapd.conf"), config).unwrap();
         fs::write(at.join("people.ldif"), PEOPLE).unwrap();
         let mut add = Command::new("/usr/sbin/slapadd");
-        add.arg("-f").arg(at.join("slapd.conf")).arg("-l").arg(at.join("people.ldif"));
+        add.arg("-f")
+            .arg(at.join("slapd.conf"))
+            .arg("-l")
+            .arg(at.join("people.ldif"));
         let added = add.output().unwrap();
-        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        assert!(
+            added.status.success(),
+            "{}",
+            String::from_utf8_lossy(&added.stderr)
+        );
         let (plain, tls) = (free_port(), free_port());
         let mut server = Command::new("/usr/sbin/slapd");
         server.args(["-d", "0", "-f"]).arg(at.join("slapd.conf"));
-        server.arg("-h").arg(format!("ldap://localhost:{plain} ldaps://localhost:{tls}"));
+        server
+            .arg("-h")
+            .arg(format!("ldap://localhost:{plain} ldaps://localhost:{tls}"));
         let server = Started::new(server);
         for port in [plain, tls] {
-            eventually("slapd listens", || std::net::TcpStream::connect(("localhost", port)).ok());
+            eventually("slapd listens", || {
+                std::net::TcpStream::connect(("localhost", port)).ok()
+            });
         }
-        Directory { _server: server, plain, tls, folder }
+        Directory {
+            _server: server,
+            plain,
+            tls,
+            folder,
+        }
     }
 
     /// Asks as a directory of GitLab's settings says, with a filter beside its own.
@@ -217,15 +256,25 @@ impl Directory {
         let text = |field: &str| server[field].as_str().unwrap_or_default();
         let password = self.folder.path().join("password");
         private(&password, who.1);
-        let scheme = if text("encryption") == "simple_tls" { "ldaps" } else { "ldap" };
+        let scheme = if text("encryption") == "simple_tls" {
+            "ldaps"
+        } else {
+            "ldap"
+        };
         let mut search = Command::new("ldapsearch");
         search.args(["-x", "-LLL", "-o", "nettimeout=10", "-H"]);
         search.arg(format!("{scheme}://{}:{}", text("host"), server["port"]));
         if text("encryption") == "start_tls" {
             search.arg("-ZZ");
         }
-        let trust = if server["verify_certificates"] == true { "demand" } else { "never" };
-        search.env("LDAPTLS_REQCERT", trust).env("LDAPTLS_CACERT", self.folder.path().join("cert.pem"));
+        let trust = if server["verify_certificates"] == true {
+            "demand"
+        } else {
+            "never"
+        };
+        search
+            .env("LDAPTLS_REQCERT", trust)
+            .env("LDAPTLS_CACERT", self.folder.path().join("cert.pem"));
         search.args(["-D", who.0, "-y"]).arg(password);
         search.args(["-b", text("base"), filter, "dn"]);
         search.output().unwrap()
@@ -236,9 +285,16 @@ impl Directory {
         let text = |field: &str| server[field].as_str().unwrap_or_default();
         let filter = format!("(&({}={name}){})", text("uid"), text("user_filter"));
         let found = self.search(server, (text("bind_dn"), text("password")), &filter);
-        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        assert!(
+            found.status.success(),
+            "{}",
+            String::from_utf8_lossy(&found.stderr)
+        );
         let entries = String::from_utf8(found.stdout).unwrap();
-        entries.lines().filter_map(|line| Some(line.strip_prefix("dn: ")?.to_owned())).collect()
+        entries
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("dn: ")?.to_owned()))
+            .collect()
     }
 }
 
@@ -263,14 +319,26 @@ fn a_directory_is_asked_as_declared() {
         assert_eq!(found, ["uid=ada,ou=people,dc=lan"], "{encryption}");
         // The filter keeps out who may not sign in, and the password is what lets somebody in.
         assert_eq!(directory.find(&server, "bob"), [""; 0], "{encryption}");
-        let signs_in = |password: &str| directory.search(&server, (&found[0], password), "(uid=ada)").status.success();
-        assert_eq!((signs_in("ada-knows"), signs_in("bob-knows")), (true, false), "{encryption}");
+        let signs_in = |password: &str| {
+            directory
+                .search(&server, (&found[0], password), "(uid=ada)")
+                .status
+                .success()
+        };
+        assert_eq!(
+            (signs_in("ada-knows"), signs_in("bob-knows")),
+            (true, false),
+            "{encryption}"
+        );
         // With anything else than what was rendered it does not go.
         let uid = server["uid"].as_str().unwrap().to_owned();
         assert_eq!(uid, "uid");
         server["password"] = "another".into();
         let who = (server["bind_dn"].as_str().unwrap(), "another");
-        assert!(!directory.search(&server, who, "(uid=ada)").status.success(), "{encryption}");
+        assert!(
+            !directory.search(&server, who, "(uid=ada)").status.success(),
+            "{encryption}"
+        );
     }
     let secret = folder.path().join("mounted/secrets/ldap_main_password");
     assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
@@ -313,12 +381,26 @@ fn a_provider_is_discovered_as_declared() {
 
     // Its own copy: it writes into its folder.
     let home = folder.path().join("keycloak");
-    let copied = Command::new("cp").arg("-r").arg(keycloak().unwrap()).arg(&home).status().unwrap();
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(keycloak().unwrap())
+        .arg(&home)
+        .status()
+        .unwrap();
     assert!(copied.success());
     fs::create_dir_all(home.join("data/import")).unwrap();
-    fs::write(home.join("data/import/lab-realm.json"), realm(&callback).to_string()).unwrap();
+    fs::write(
+        home.join("data/import/lab-realm.json"),
+        realm(&callback).to_string(),
+    )
+    .unwrap();
     let mut server = Command::new(home.join("bin/kc.sh"));
-    server.args(["start-dev", "--import-realm", "--http-port=0", "--http-management-port=0"]);
+    server.args([
+        "start-dev",
+        "--import-realm",
+        "--http-port=0",
+        "--http-management-port=0",
+    ]);
     server.arg(format!("--https-port={port}"));
     server.arg(format!("--hostname=https://localhost:{port}"));
     server.arg(format!("--https-certificate-file={}", certificate.display()));
@@ -328,7 +410,9 @@ fn a_provider_is_discovered_as_declared() {
 
     let curl = |more: &[&str]| {
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--max-time", "20", "--cacert"]).arg(&certificate).args(more);
+        curl.args(["--silent", "--max-time", "20", "--cacert"])
+            .arg(&certificate)
+            .args(more);
         curl.output().unwrap()
     };
     let discovery = format!("{}/.well-known/openid-configuration", text(&args["issuer"]));
@@ -342,13 +426,33 @@ fn a_provider_is_discovered_as_declared() {
     };
     // What GitLab needs, and that the issuer is as written, which it compares.
     assert_eq!(found["issuer"], args["issuer"]);
-    for endpoint in ["authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"] {
-        assert!(text(&found[endpoint]).starts_with("https://"), "{endpoint}: {found}");
+    for endpoint in [
+        "authorization_endpoint",
+        "token_endpoint",
+        "userinfo_endpoint",
+        "jwks_uri",
+    ] {
+        assert!(
+            text(&found[endpoint]).starts_with("https://"),
+            "{endpoint}: {found}"
+        );
     }
     assert_eq!(args["pkce"], true);
-    assert!(found["code_challenge_methods_supported"].as_array().unwrap().contains(&json!("S256")));
+    assert!(
+        found["code_challenge_methods_supported"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("S256"))
+    );
     let offered = found["scopes_supported"].as_array().unwrap();
-    assert!(args["scope"].as_array().unwrap().iter().all(|scope| offered.contains(scope)), "{offered:?}");
+    assert!(
+        args["scope"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|scope| offered.contains(scope)),
+        "{offered:?}"
+    );
 
     // The callback is the one that is registered: another one is refused.
     let authorize = text(&found["authorization_endpoint"]);
@@ -362,16 +466,29 @@ fn a_provider_is_discovered_as_declared() {
         let answer = curl(&["--output", "/dev/null", "--write-out", "%{http_code}", &query]);
         String::from_utf8(answer.stdout).unwrap()
     };
-    assert_eq!((status(&callback).as_str(), status("https://elsewhere.lan/").as_str()), ("200", "400"));
+    assert_eq!(
+        (
+            status(&callback).as_str(),
+            status("https://elsewhere.lan/").as_str()
+        ),
+        ("200", "400")
+    );
 
     // The client proves to be GitLab by its identifier and secret.
     let token = |secret: &str| {
         let form = folder.path().join("form");
         private(
             &form,
-            &format!("grant_type=password&username=ada&password=ada-knows&scope=openid&client_id={}&client_secret={secret}", text(&client["identifier"])),
+            &format!(
+                "grant_type=password&username=ada&password=ada-knows&scope=openid&client_id={}&client_secret={secret}",
+                text(&client["identifier"])
+            ),
         );
-        let answer = curl(&["--data", &format!("@{}", form.display()), &text(&found["token_endpoint"])]);
+        let answer = curl(&[
+            "--data",
+            &format!("@{}", form.display()),
+            &text(&found["token_endpoint"]),
+        ]);
         serde_json::from_slice::<Value>(&answer.stdout).unwrap()
     };
     assert!(token(&text(&client["secret"]))["id_token"].is_string());

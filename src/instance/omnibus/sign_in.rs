@@ -66,7 +66,8 @@ impl Telling<'_> {
         };
         let uid = if active_directory { "sAMAccountName" } else { "uid" };
         let password = ldap.password.as_ref();
-        let password = password.map(|reference| self.told.secret(&format!("ldap_{name}_password"), reference));
+        let password =
+            password.map(|reference| self.told.secret(&format!("ldap_{name}_password"), reference));
         map([
             ("label", Some(text(&ldap.label, "LDAP"))),
             ("host", Some(ldap.host.as_str().into())),
@@ -74,14 +75,20 @@ impl Telling<'_> {
             ("uid", Some(text(&ldap.uid, uid))),
             ("base", Some(ldap.base.as_str().into())),
             ("encryption", Some(encryption.into())),
-            ("verify_certificates", Some(ldap.verify_certificates.unwrap_or(true).into())),
+            (
+                "verify_certificates",
+                Some(ldap.verify_certificates.unwrap_or(true).into()),
+            ),
             // Left out, GitLab takes it for true.
             ("active_directory", Some(active_directory.into())),
             ("bind_dn", ldap.bind_dn.as_deref().map(Ruby::from)),
             ("password", password),
             ("user_filter", ldap.user_filter.as_deref().map(Ruby::from)),
             ("lowercase_usernames", ldap.lowercase_usernames.map(Ruby::from)),
-            ("block_auto_created_users", ldap.block_auto_created_users.map(Ruby::from)),
+            (
+                "block_auto_created_users",
+                ldap.block_auto_created_users.map(Ruby::from),
+            ),
             ("group_base", ldap.group_base.as_deref().map(Ruby::from)),
             ("admin_group", ldap.admin_group.as_deref().map(Ruby::from)),
         ])
@@ -89,7 +96,9 @@ impl Telling<'_> {
 
     fn providers(&mut self, declared: &SignIn) {
         let providers = declared.providers.iter();
-        let providers: Vec<_> = providers.map(|(name, provider)| self.provider(name, provider)).collect();
+        let providers: Vec<_> = providers
+            .map(|(name, provider)| self.provider(name, provider))
+            .collect();
         self.set("omniauth_enabled", true);
         self.set("omniauth_providers", Ruby::List(providers));
         // Left out, Omnibus lets SAML make accounts.
@@ -99,8 +108,14 @@ impl Telling<'_> {
         let lists = [
             ("omniauth_auto_link_user", &declared.auto_link_user),
             ("omniauth_external_providers", &declared.external_providers),
-            ("omniauth_allow_bypass_two_factor", &declared.allow_bypass_two_factor),
-            ("omniauth_sync_profile_from_provider", &declared.sync_profile_from_provider),
+            (
+                "omniauth_allow_bypass_two_factor",
+                &declared.allow_bypass_two_factor,
+            ),
+            (
+                "omniauth_sync_profile_from_provider",
+                &declared.sync_profile_from_provider,
+            ),
         ];
         for (key, names) in lists {
             if let Some(names) = names {
@@ -108,7 +123,10 @@ impl Telling<'_> {
             }
         }
         let flags = [
-            ("omniauth_block_auto_created_users", declared.block_auto_created_users),
+            (
+                "omniauth_block_auto_created_users",
+                declared.block_auto_created_users,
+            ),
             ("omniauth_auto_link_ldap_user", declared.auto_link_ldap_user),
         ];
         for (key, flag) in flags {
@@ -132,14 +150,23 @@ impl Telling<'_> {
 
     fn openid_connect(&mut self, name: &str, oidc: &OpenidConnect) -> Ruby {
         let groups = [
-            ("groups_attribute", oidc.groups_attribute.as_deref().map(Ruby::from)),
+            (
+                "groups_attribute",
+                oidc.groups_attribute.as_deref().map(Ruby::from),
+            ),
             ("required_groups", oidc.required_groups.as_ref().map(list)),
             ("admin_groups", oidc.admin_groups.as_ref().map(list)),
         ];
         let goes_by_groups = groups.iter().any(|(_, value)| value.is_some());
         let client = map([
             ("identifier", Some(oidc.client_id.as_str().into())),
-            ("secret", Some(self.told.secret(&format!("omniauth_{name}_secret"), &oidc.client_secret))),
+            (
+                "secret",
+                Some(
+                    self.told
+                        .secret(&format!("omniauth_{name}_secret"), &oidc.client_secret),
+                ),
+            ),
             ("redirect_uri", Some(self.callback(name))),
             ("gitlab", goes_by_groups.then(|| map(groups))),
         ]);
@@ -154,7 +181,10 @@ impl Telling<'_> {
         let args = map([
             ("name", Some(name.into())),
             // The name alone tells the strategy only where it is `openid_connect`.
-            ("strategy_class", Some("OmniAuth::Strategies::OpenIDConnect".into())),
+            (
+                "strategy_class",
+                Some("OmniAuth::Strategies::OpenIDConnect".into()),
+            ),
             ("scope", Some(scope)),
             ("response_type", Some("code".into())),
             ("issuer", Some(oidc.issuer.as_str().into())),
@@ -181,17 +211,29 @@ impl Telling<'_> {
             ("name", Some(name.into())),
             ("strategy_class", Some("OmniAuth::Strategies::SAML".into())),
             ("assertion_consumer_service_url", Some(self.callback(name))),
-            ("idp_sso_target_url", Some(saml.idp_sso_target_url.as_str().into())),
+            (
+                "idp_sso_target_url",
+                Some(saml.idp_sso_target_url.as_str().into()),
+            ),
             ("idp_cert", certificate),
             ("idp_cert_fingerprint", fingerprint.map(Ruby::from)),
-            ("idp_cert_fingerprint_algorithm", fingerprint.map(|_| SHA256.into())),
+            (
+                "idp_cert_fingerprint_algorithm",
+                fingerprint.map(|_| SHA256.into()),
+            ),
             ("issuer", Some(text(&saml.issuer, self.url))),
-            ("name_identifier_format", Some(text(&saml.name_identifier_format, NAME_ID))),
+            (
+                "name_identifier_format",
+                Some(text(&saml.name_identifier_format, NAME_ID)),
+            ),
         ]);
         map([
             ("name", Some(name.into())),
             ("label", Some(text(&saml.label, name))),
-            ("groups_attribute", saml.groups_attribute.as_deref().map(Ruby::from)),
+            (
+                "groups_attribute",
+                saml.groups_attribute.as_deref().map(Ruby::from),
+            ),
             ("required_groups", saml.required_groups.as_ref().map(list)),
             ("admin_groups", saml.admin_groups.as_ref().map(list)),
             ("args", Some(args)),
@@ -203,7 +245,13 @@ impl Telling<'_> {
             ("name", Some(name.into())),
             ("label", github.label.as_deref().map(Ruby::from)),
             ("app_id", Some(github.app_id.as_str().into())),
-            ("app_secret", Some(self.told.secret(&format!("omniauth_{name}_secret"), &github.app_secret))),
+            (
+                "app_secret",
+                Some(
+                    self.told
+                        .secret(&format!("omniauth_{name}_secret"), &github.app_secret),
+                ),
+            ),
             ("url", github.url.as_deref().map(Ruby::from)),
             ("args", Some(map([("scope", Some("user:email".into()))]))),
         ])
@@ -219,7 +267,13 @@ impl Telling<'_> {
             ("name", Some(name.into())),
             ("label", google.label.as_deref().map(Ruby::from)),
             ("app_id", Some(google.app_id.as_str().into())),
-            ("app_secret", Some(self.told.secret(&format!("omniauth_{name}_secret"), &google.app_secret))),
+            (
+                "app_secret",
+                Some(
+                    self.told
+                        .secret(&format!("omniauth_{name}_secret"), &google.app_secret),
+                ),
+            ),
             ("args", Some(args)),
         ])
     }
@@ -227,7 +281,9 @@ impl Telling<'_> {
 
 /// The entries that have a value.
 fn map<const N: usize>(entries: [(&str, Option<Ruby>); N]) -> Ruby {
-    let set = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    let set = entries
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
     Ruby::Map(set.collect())
 }
 

@@ -380,17 +380,22 @@ impl Settings {
         ];
         let mut problems: Vec<_> = defaults
             .into_iter()
-            .filter(|(_, default)| default.is_some_and(|default| restricted.is_some_and(|levels| levels.contains(&default))))
+            .filter(|(_, default)| {
+                default.is_some_and(|default| restricted.is_some_and(|levels| levels.contains(&default)))
+            })
             .map(|(field, _)| FieldProblem {
                 field: field.into(),
-                message: "`restricted_visibility_levels` forbids it: write another, or take it off that list".into(),
+                message: "`restricted_visibility_levels` forbids it: write another, or take it off that list"
+                    .into(),
             })
             .collect();
         let is_empty = self.domain_denylist.as_ref().is_some_and(BTreeSet::is_empty);
         if self.domain_denylist_enabled == Some(true) && is_empty {
             problems.push(FieldProblem {
                 field: "domain_denylist".into(),
-                message: "GitLab takes no empty list while `domain_denylist_enabled` is true: write `false` there".into(),
+                message:
+                    "GitLab takes no empty list while `domain_denylist_enabled` is true: write `false` there"
+                        .into(),
             });
         }
         problems

@@ -42,9 +42,9 @@ pub fn of(change: &Change) -> Impact {
     match change.field.as_str() {
         // Who signs up sees what is internal, and whatever the instance shows to its users.
         "signup_enabled" => scale(&["false", "true"], Impact::Exposes),
-        "require_admin_approval_after_user_signup" | "domain_denylist_enabled" | "email_restrictions_enabled" => {
-            scale(&["true", "false"], Impact::Exposes)
-        }
+        "require_admin_approval_after_user_signup"
+        | "domain_denylist_enabled"
+        | "email_restrictions_enabled" => scale(&["true", "false"], Impact::Exposes),
         "email_confirmation_setting" => scale(&["hard", "soft", "off"], Impact::Exposes),
         "email_restrictions" => Impact::Exposes,
         "domain_allowlist" => match (texts(&change.before), texts(&change.after)) {
@@ -52,16 +52,22 @@ pub fn of(change: &Change) -> Impact {
             (before, after) if after.is_empty() || !after.is_subset(&before) => Impact::Exposes,
             _ => Impact::Tightens,
         },
-        "domain_denylist" | "restricted_visibility_levels" => listed(change, Impact::Tightens, Impact::Exposes),
+        "domain_denylist" | "restricted_visibility_levels" => {
+            listed(change, Impact::Tightens, Impact::Exposes)
+        }
         "user_default_external" => scale(&["true", "false"], Impact::Exposes),
         "user_default_internal_regex" => Impact::Exposes,
         "default_project_visibility" | "default_group_visibility" | "default_snippet_visibility" => {
             scale(&VISIBILITIES, Impact::Exposes)
         }
-        "password_authentication_enabled_for_web" | "password_authentication_enabled_for_git" if is_now(false) => {
+        "password_authentication_enabled_for_web" | "password_authentication_enabled_for_git"
+            if is_now(false) =>
+        {
             Impact::LocksOut
         }
-        "password_authentication_enabled_for_web" | "password_authentication_enabled_for_git" => Impact::Weakens,
+        "password_authentication_enabled_for_web" | "password_authentication_enabled_for_git" => {
+            Impact::Weakens
+        }
         "disabled_oauth_sign_in_sources" => listed(change, Impact::LocksOut, Impact::Weakens),
         // A token without the scope is no administrator's any more, AutoGit's own included.
         "admin_mode" if is_now(true) => Impact::LocksOut,
@@ -78,7 +84,9 @@ pub fn of(change: &Change) -> Impact {
         }
         // Devise's, where nothing is set.
         "max_login_attempts" => grown(change, 10, Impact::Weakens, Impact::Tightens),
-        "failed_login_attempts_unlock_period_in_minutes" => grown(change, 10, Impact::Tightens, Impact::Weakens),
+        "failed_login_attempts_unlock_period_in_minutes" => {
+            grown(change, 10, Impact::Tightens, Impact::Weakens)
+        }
         "minimum_password_length" => grown(change, 8, Impact::Tightens, Impact::Weakens),
         "deletion_adjourned_period" => grown(change, 0, Impact::Neutral, Impact::Destroys),
         "keep_latest_artifact" if is_now(false) => Impact::Destroys,
@@ -130,8 +138,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kinds::settings::Settings;
     use crate::kinds::fields::names;
+    use crate::kinds::settings::Settings;
 
     fn impact(field: &str, before: Value, after: Value) -> Impact {
         assert!(names::<Settings>().contains(&field), "{field}");
@@ -143,27 +151,91 @@ mod tests {
         let cases = [
             ("signup_enabled", json!(false), json!(true), Impact::Exposes),
             ("signup_enabled", json!(true), json!(false), Impact::Tightens),
-            ("require_admin_approval_after_user_signup", json!(true), json!(false), Impact::Exposes),
-            ("email_confirmation_setting", json!("hard"), json!("soft"), Impact::Exposes),
+            (
+                "require_admin_approval_after_user_signup",
+                json!(true),
+                json!(false),
+                Impact::Exposes,
+            ),
+            (
+                "email_confirmation_setting",
+                json!("hard"),
+                json!("soft"),
+                Impact::Exposes,
+            ),
             ("domain_allowlist", json!([]), json!(["a"]), Impact::Tightens),
-            ("domain_allowlist", json!(["a", "b"]), json!(["a"]), Impact::Tightens),
-            ("domain_allowlist", json!(["a"]), json!(["a", "b"]), Impact::Exposes),
+            (
+                "domain_allowlist",
+                json!(["a", "b"]),
+                json!(["a"]),
+                Impact::Tightens,
+            ),
+            (
+                "domain_allowlist",
+                json!(["a"]),
+                json!(["a", "b"]),
+                Impact::Exposes,
+            ),
             ("domain_allowlist", json!(["a"]), json!([]), Impact::Exposes),
             ("domain_denylist", json!(["a"]), json!([]), Impact::Exposes),
-            ("restricted_visibility_levels", json!([]), json!(["public"]), Impact::Tightens),
-            ("restricted_visibility_levels", json!(["public"]), json!(["internal"]), Impact::Exposes),
-            ("default_project_visibility", json!("private"), json!("public"), Impact::Exposes),
-            ("password_authentication_enabled_for_web", json!(true), json!(false), Impact::LocksOut),
-            ("password_authentication_enabled_for_web", json!(false), json!(true), Impact::Weakens),
-            ("disabled_oauth_sign_in_sources", json!([]), json!(["github"]), Impact::LocksOut),
-            ("disabled_oauth_sign_in_sources", json!(["github"]), json!([]), Impact::Weakens),
+            (
+                "restricted_visibility_levels",
+                json!([]),
+                json!(["public"]),
+                Impact::Tightens,
+            ),
+            (
+                "restricted_visibility_levels",
+                json!(["public"]),
+                json!(["internal"]),
+                Impact::Exposes,
+            ),
+            (
+                "default_project_visibility",
+                json!("private"),
+                json!("public"),
+                Impact::Exposes,
+            ),
+            (
+                "password_authentication_enabled_for_web",
+                json!(true),
+                json!(false),
+                Impact::LocksOut,
+            ),
+            (
+                "password_authentication_enabled_for_web",
+                json!(false),
+                json!(true),
+                Impact::Weakens,
+            ),
+            (
+                "disabled_oauth_sign_in_sources",
+                json!([]),
+                json!(["github"]),
+                Impact::LocksOut,
+            ),
+            (
+                "disabled_oauth_sign_in_sources",
+                json!(["github"]),
+                json!([]),
+                Impact::Weakens,
+            ),
             ("admin_mode", json!(false), json!(true), Impact::LocksOut),
-            ("enabled_git_access_protocol", json!("all"), json!("ssh"), Impact::LocksOut),
+            (
+                "enabled_git_access_protocol",
+                json!("all"),
+                json!("ssh"),
+                Impact::LocksOut,
+            ),
             ("rsa_key_restriction", json!(0), json!(3072), Impact::LocksOut),
             ("rsa_key_restriction", json!(-1), json!(3072), Impact::Weakens),
         ];
         for (field, before, after, expected) in cases {
-            assert_eq!(impact(field, before.clone(), after.clone()), expected, "{field}: {before} → {after}");
+            assert_eq!(
+                impact(field, before.clone(), after.clone()),
+                expected,
+                "{field}: {before} → {after}"
+            );
         }
     }
 
@@ -175,17 +247,41 @@ mod tests {
             ("session_expire_delay", json!(60), json!(10_080), Impact::Weakens),
             // What it does depends on whether a second factor is required: the kind tells.
             ("two_factor_grace_period", json!(0), json!(48), Impact::Neutral),
-            ("require_two_factor_authentication", json!(true), json!(false), Impact::Weakens),
-            ("require_two_factor_authentication", json!(false), json!(true), Impact::Tightens),
+            (
+                "require_two_factor_authentication",
+                json!(true),
+                json!(false),
+                Impact::Weakens,
+            ),
+            (
+                "require_two_factor_authentication",
+                json!(false),
+                json!(true),
+                Impact::Tightens,
+            ),
             ("remember_me_enabled", json!(false), json!(true), Impact::Weakens),
             ("max_login_attempts", Value::Null, json!(3), Impact::Tightens),
             ("max_login_attempts", Value::Null, json!(30), Impact::Weakens),
-            ("max_personal_access_token_lifetime", Value::Null, json!(90), Impact::LocksOut),
+            (
+                "max_personal_access_token_lifetime",
+                Value::Null,
+                json!(90),
+                Impact::LocksOut,
+            ),
             ("deletion_adjourned_period", json!(30), json!(1), Impact::Destroys),
-            ("home_page_url", json!(""), json!("https://example.org"), Impact::Neutral),
+            (
+                "home_page_url",
+                json!(""),
+                json!("https://example.org"),
+                Impact::Neutral,
+            ),
         ];
         for (field, before, after, expected) in cases {
-            assert_eq!(impact(field, before.clone(), after.clone()), expected, "{field}: {before} → {after}");
+            assert_eq!(
+                impact(field, before.clone(), after.clone()),
+                expected,
+                "{field}: {before} → {after}"
+            );
         }
     }
 

@@ -90,7 +90,10 @@ async fn update(call: Call) -> ApiResult {
             values.extend(settings::parse(INSTANCE_EE, &params, At::Update)?);
         }
         // As it is stored, and shown.
-        if values.get("enabled_git_access_protocol").is_some_and(|protocol| protocol == "all") {
+        if values
+            .get("enabled_git_access_protocol")
+            .is_some_and(|protocol| protocol == "all")
+        {
             values.insert("enabled_git_access_protocol".to_owned(), json!(""));
         }
         if let Some(level) = values.get("default_branch_protection").and_then(Value::as_i64) {
@@ -134,11 +137,16 @@ fn validate(values: &Map<String, Value>) -> ApiResult<()> {
     }
     let restricted = value("restricted_visibility_levels");
     for name in ["default_project_visibility", "default_group_visibility"] {
-        if restricted.as_array().is_some_and(|levels| levels.contains(&value(name))) {
+        if restricted
+            .as_array()
+            .is_some_and(|levels| levels.contains(&value(name)))
+        {
             problems.add(name, "cannot be set to a restricted visibility level");
         }
     }
-    let period = value("deactivate_dormant_users_period").as_i64().unwrap_or_default();
+    let period = value("deactivate_dormant_users_period")
+        .as_i64()
+        .unwrap_or_default();
     if is_on("deactivate_dormant_users") && period < 90 {
         let problem = format!("'{period}' days of inactivity must be greater than or equal to 90");
         problems.add("deactivate_dormant_users_period", problem);

@@ -49,7 +49,10 @@ pub(in super::super) fn remarks(sign_in: &SignIn) -> Vec<FieldProblem> {
     for (name, ldap) in &sign_in.ldap {
         if ldap.encryption == Some(LdapEncryption::Plain) {
             let field = format!("ldap.{name}.encryption");
-            remarks.add(field, "passwords cross the network readable: `start_tls` or `simple_tls` encrypts them");
+            remarks.add(
+                field,
+                "passwords cross the network readable: `start_tls` or `simple_tls` encrypts them",
+            );
         } else if ldap.verify_certificates == Some(false) {
             let field = format!("ldap.{name}.verify_certificates");
             remarks.add(field, "whoever stands between GitLab and the directory reads the passwords: put its authority's certificate into `trusted-certs` of the volume of `/etc/gitlab` instead");
@@ -121,8 +124,14 @@ impl Problems {
                 self.add(format!("{at}.host"), message);
             }
             match (&ldap.bind_dn, &ldap.password) {
-                (Some(_), None) => self.add(format!("{at}.bind_dn"), "`bind_dn` without `password`: write its reference, `password: {env: NAME}`"),
-                (None, Some(_)) => self.add(format!("{at}.password"), "`password` without `bind_dn`: write whose it is"),
+                (Some(_), None) => self.add(
+                    format!("{at}.bind_dn"),
+                    "`bind_dn` without `password`: write its reference, `password: {env: NAME}`",
+                ),
+                (None, Some(_)) => self.add(
+                    format!("{at}.password"),
+                    "`password` without `bind_dn`: write whose it is",
+                ),
                 _ => {}
             }
             let filter = ldap.user_filter.as_deref().unwrap_or("()");
@@ -142,16 +151,23 @@ impl Problems {
         };
         match own {
             Some(own) if own == name => {}
-            Some(own) => self.add(&at, format!("GitLab knows this provider only as `{own}`: call it that")),
+            Some(own) => self.add(
+                &at,
+                format!("GitLab knows this provider only as `{own}`: call it that"),
+            ),
             None if !is_name(name) => self.add(&at, not_a_name(name)),
             None if RESERVED.contains(&name) || name.starts_with("ldap") => {
-                let message = format!("`{name}` is GitLab's own name for something else: its callback would never be reached; choose another, and register that with the provider");
+                let message = format!(
+                    "`{name}` is GitLab's own name for something else: its callback would never be reached; choose another, and register that with the provider"
+                );
                 self.add(&at, message);
             }
             None => {}
         }
         match provider {
-            Provider::OpenidConnect(oidc) => self.openid_connect(&format!("{at}.openid_connect"), oidc, edition),
+            Provider::OpenidConnect(oidc) => {
+                self.openid_connect(&format!("{at}.openid_connect"), oidc, edition)
+            }
             Provider::Saml(saml) => self.saml(&format!("{at}.saml"), saml, edition),
             Provider::Github(github) => {
                 if let Some(url) = &github.url {
@@ -171,7 +187,10 @@ impl Problems {
         }
         let scope = oidc.scope.as_deref();
         if scope.is_some_and(|scope| !scope.iter().any(|word| word == "openid")) {
-            self.add(format!("{at}.scope"), "without `openid` it is not OpenID Connect: add it");
+            self.add(
+                format!("{at}.scope"),
+                "without `openid` it is not OpenID Connect: add it",
+            );
         }
         let groups = [
             ("groups_attribute", oidc.groups_attribute.is_some()),
@@ -212,8 +231,14 @@ impl Problems {
     fn https(&mut self, field: String, url: &str) {
         match Url::parse(url) {
             Ok(url) if url.scheme() == "https" => {}
-            Ok(_) => self.add(field, "it must begin with `https://`: who signs in is told over it"),
-            Err(error) => self.add(field, format!("not a URL: {error}; write it like `https://id.example.org`")),
+            Ok(_) => self.add(
+                field,
+                "it must begin with `https://`: who signs in is told over it",
+            ),
+            Err(error) => self.add(
+                field,
+                format!("not a URL: {error}; write it like `https://id.example.org`"),
+            ),
         }
     }
 
@@ -227,10 +252,15 @@ impl Problems {
             ("allow_bypass_two_factor", &sign_in.allow_bypass_two_factor),
             ("sync_profile_from_provider", &sign_in.sync_profile_from_provider),
         ];
-        let lists = lists.into_iter().flat_map(|(field, list)| list.iter().flatten().map(move |name| (field, name)));
+        let lists = lists
+            .into_iter()
+            .flat_map(|(field, list)| list.iter().flatten().map(move |name| (field, name)));
         let known: Vec<&str> = sign_in.providers.keys().map(String::as_str).collect();
         let one = one.map(|name| ("auto_sign_in_with_provider", name));
-        for (field, name) in lists.chain(one).filter(|(_, name)| !known.contains(&name.as_str())) {
+        for (field, name) in lists
+            .chain(one)
+            .filter(|(_, name)| !known.contains(&name.as_str()))
+        {
             let what = match known.as_slice() {
                 [] => "there are none in `providers`".to_owned(),
                 known => format!("there is {}", suggest::list(name, known)),
@@ -243,11 +273,15 @@ impl Problems {
 /// Whether GitLab can make a route and a method of it.
 fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn not_a_name(name: &str) -> String {
-    format!("`{name}` cannot be such a name: it begins with a small letter, and has only small letters, digits and `_`")
+    format!(
+        "`{name}` cannot be such a name: it begins with a small letter, and has only small letters, digits and `_`"
+    )
 }
 
 /// Whether the parentheses of a filter go together, from the first character to the last.

@@ -23,13 +23,17 @@ fn expect(value: Value, edition: Option<Edition>, expected: &[(&str, &str)]) {
 
 fn ldap(more: Value) -> Value {
     let mut ldap = json!({"host": "ldap.lan", "base": "dc=lan", "bind_dn": "cn=x", "password": {"env": "P"}});
-    ldap.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    ldap.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     ldap
 }
 
 fn oidc(more: Value) -> Value {
     let mut oidc = json!({"issuer": "https://id.lan", "client_id": "gitlab", "client_secret": {"env": "S"}});
-    oidc.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    oidc.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     json!({"openid_connect": oidc})
 }
 
@@ -75,7 +79,10 @@ fn names_that_lead_nowhere_are_told() {
             ("sign_in.providers.ldapmain", "own name for something else"),
             ("sign_in.providers.my-sso", "cannot be such a name"),
             ("sign_in.allow_single_sign_on", "no provider is called `saml`"),
-            ("sign_in.auto_sign_in_with_provider", "no provider is called `ss0`"),
+            (
+                "sign_in.auto_sign_in_with_provider",
+                "no provider is called `ss0`",
+            ),
         ],
     );
     expect(
@@ -90,11 +97,18 @@ fn what_a_provider_cannot_be_reached_by_is_told() {
     let issuers = [
         ("http://id.lan", "must begin with `https://`"),
         ("id.lan", "not a URL"),
-        ("https://id.lan/.well-known/openid-configuration", "GitLab adds that"),
+        (
+            "https://id.lan/.well-known/openid-configuration",
+            "GitLab adds that",
+        ),
     ];
     for (issuer, word) in issuers {
         let value = json!({"providers": {"sso": oidc(json!({"issuer": issuer}))}});
-        expect(value, None, &[("sign_in.providers.sso.openid_connect.issuer", word)]);
+        expect(
+            value,
+            None,
+            &[("sign_in.providers.sso.openid_connect.issuer", word)],
+        );
     }
     let scope = json!({"providers": {"sso": oidc(json!({"scope": ["email"], "required_groups": ["a"]}))}});
     expect(
@@ -102,7 +116,10 @@ fn what_a_provider_cannot_be_reached_by_is_told() {
         Some(Edition::Ee),
         &[
             ("sign_in.providers.sso.openid_connect.scope", "`openid`"),
-            ("sign_in.providers.sso.openid_connect.required_groups", "without `groups_attribute`"),
+            (
+                "sign_in.providers.sso.openid_connect.required_groups",
+                "without `groups_attribute`",
+            ),
         ],
     );
     let saml = json!({"providers": {"saml": {"saml": {"idp_sso_target_url": "https://id.lan"}}}});
@@ -121,8 +138,17 @@ fn a_directory_that_cannot_be_asked_is_told() {
             ("sign_in.ldap.main.user_filter", "parentheses"),
         ],
     );
-    for (filter, holds) in [("(a=b)", true), ("(&(a=b)(!(c=d)))", true), ("(a=b)(c=d)", false), ("(a=b", false), ("", false)] {
-        let problems = check(&read(json!({"ldap": {"main": ldap(json!({"user_filter": filter}))}})), None);
+    for (filter, holds) in [
+        ("(a=b)", true),
+        ("(&(a=b)(!(c=d)))", true),
+        ("(a=b)(c=d)", false),
+        ("(a=b", false),
+        ("", false),
+    ] {
+        let problems = check(
+            &read(json!({"ldap": {"main": ldap(json!({"user_filter": filter}))}})),
+            None,
+        );
         assert_eq!(problems.is_empty(), holds, "{filter}");
     }
 }
@@ -140,7 +166,10 @@ fn what_is_hardly_meant_is_remarked_on() {
         let remarks = remarks(&read(value(block)));
         remarks.into_iter().map(|remark| remark.field).collect::<Vec<_>>()
     };
-    let unsafe_directories = ["sign_in.ldap.main.encryption", "sign_in.ldap.other.verify_certificates"];
+    let unsafe_directories = [
+        "sign_in.ldap.main.encryption",
+        "sign_in.ldap.other.verify_certificates",
+    ];
     assert_eq!(fields(true), unsafe_directories);
     assert_eq!(fields(false)[2..], ["sign_in.allow_single_sign_on"]);
 }

@@ -52,7 +52,10 @@ fn each_provider_has_its_own_name_callback_and_secret() {
         "auto_sign_in_with_provider": "keycloak",
     }));
     assert_eq!(setting(&told, "omniauth_enabled"), true);
-    assert_eq!(setting(&told, "omniauth_allow_single_sign_on"), json!(["keycloak"]));
+    assert_eq!(
+        setting(&told, "omniauth_allow_single_sign_on"),
+        json!(["keycloak"])
+    );
     assert_eq!(setting(&told, "omniauth_auto_sign_in_with_provider"), "keycloak");
     let providers = setting(&told, "omniauth_providers");
     assert_eq!(
@@ -89,7 +92,10 @@ fn nobody_gets_an_account_of_themselves_unless_that_is_asked_for() {
 fn groups_stand_where_gitlab_looks_for_them() {
     let groups = json!({"groups_attribute": "groups", "required_groups": ["dev"], "admin_groups": ["ops"]});
     let with = |mut provider: Value| {
-        provider.as_object_mut().unwrap().extend(groups.as_object().unwrap().clone());
+        provider
+            .as_object_mut()
+            .unwrap()
+            .extend(groups.as_object().unwrap().clone());
         provider
     };
     let told = told(json!({"providers": {
@@ -114,8 +120,14 @@ fn the_text_reads_secrets_and_holds_none() {
         "providers": {"google_oauth2": {"google_oauth2": {"app_id": "x", "app_secret": {"env": "GOOGLE_SECRET"}}}},
     }));
     let text = render(&told.settings);
-    assert!(!text.contains("LDAP_PASSWORD") && !text.contains("GOOGLE_SECRET"), "{text}");
+    assert!(
+        !text.contains("LDAP_PASSWORD") && !text.contains("GOOGLE_SECRET"),
+        "{text}"
+    );
     for name in told.secrets.keys() {
-        assert!(text.contains(&format!("File.read('/etc/autogit/secrets/{name}')")), "{text}");
+        assert!(
+            text.contains(&format!("File.read('/etc/autogit/secrets/{name}')")),
+            "{text}"
+        );
     }
 }
