@@ -70,6 +70,42 @@ pub enum Profile {
     Team,
 }
 
+impl Profile {
+    /// Its name in the config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Minimal => "minimal",
+            Profile::Homelab => "homelab",
+            Profile::Team => "team",
+        }
+    }
+
+    /// The memory that it is for.
+    ///
+    /// Source: <https://docs.gitlab.com/install/requirements/>, <https://docs.gitlab.com/omnibus/settings/memory_constrained_envs/>.
+    pub fn memory(self) -> Size {
+        match self {
+            Profile::Minimal => Size(4 << 30),
+            Profile::Homelab => Size(8 << 30),
+            Profile::Team => Size(16 << 30),
+        }
+    }
+
+    /// The memory that it does not run with less than.
+    pub fn least_memory(self) -> Size {
+        match self {
+            Profile::Minimal => Size(2 << 30),
+            Profile::Homelab => Size(6 << 30),
+            Profile::Team => Size(12 << 30),
+        }
+    }
+
+    /// The memory of a machine that is sold with what the profile is for, which tells a little less: the kernel keeps some.
+    pub fn told_memory(self) -> Size {
+        Size(self.memory().0 / 10 * 9)
+    }
+}
+
 /// The host's ports. Each is a number, or an address and a number: `127.0.0.1:3000`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

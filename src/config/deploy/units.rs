@@ -51,7 +51,8 @@ impl fmt::Display for Duration {
 }
 
 impl Duration {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads `20m`; `None` for what is no such amount.
+    pub fn parse(text: &str) -> Option<Self> {
         let unit = match text.chars().last()? {
             's' => 1,
             'm' => 60,

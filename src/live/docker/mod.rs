@@ -3,11 +3,13 @@
 mod archive;
 mod error;
 mod exec;
+mod follow;
 mod hands;
 mod looker;
 
 pub use error::Error;
 pub use exec::Output;
+pub use follow::Which;
 pub use hands::Hands;
 pub use looker::{Engine, Looker};
 

@@ -28,6 +28,7 @@ pub use limits::RateLimit;
 pub use notes::{Note, Notes};
 pub use paging::Page;
 pub use reader::Reader;
+pub use redact::text as redacted;
 pub use retry::Retries;
 pub use terraform::{StateLock, TerraformState};
 pub use writer::{Journal, Outcome, Writer};

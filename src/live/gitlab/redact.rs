@@ -1,7 +1,9 @@
 //! Keeps secrets out of traces and errors.
 
 use std::cmp::Reverse;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use serde_json::Value;
 
 /// What stands where a secret was.
@@ -88,6 +90,31 @@ fn collect(value: &Value, secret: bool, into: &mut Vec<String>) {
     }
 }
 
+/// What secrets look like in a text that nobody knows the parts of: GitLab's tokens by their prefix, tokens in queries and headers,
+/// logins in URLs.
+///
+/// Source: <https://docs.gitlab.com/security/tokens/#token-prefixes>.
+static TELLING: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?x)
+        \bgl(?:pat|oas|dt|rt|rtr|cbt|ptt|ft|imt|agent|soat|ffct|wt)-[0-9A-Za-z_.-]{16,}
+        | (?<before>(?i:private[-_]token|job[-_]token|access_token|runner_token|authenticity_token)[=:]\s*)[^\s&,;\x22]+
+        | (?<scheme>://)[^\s/@\x22]+:[^\s/@\x22]+@",
+    )
+    .expect("it is well-formed")
+});
+
+/// `text` with everything masked that looks like a secret. One that looks like nothing in particular stays.
+pub fn text(text: &str) -> std::borrow::Cow<'_, str> {
+    TELLING.replace_all(text, |found: &regex::Captures<'_>| {
+        let kept = found.name("before").map_or("", |before| before.as_str());
+        match found.name("scheme") {
+            Some(scheme) => format!("{}{MASK}@", scheme.as_str()),
+            None => format!("{kept}{MASK}"),
+        }
+    })
+}
+
 /// Whether `text` is a URL with a user or password in it.
 fn has_login(text: &str) -> bool {
     text.split_once("://").is_some_and(|(_, rest)| {
@@ -118,6 +145,22 @@ mod tests {
                 "variables": [{"key": "K", "value": MASK}], "password": MASK, "custom": {"private_key": MASK},
             })
         );
+    }
+
+    #[test]
+    fn secrets_are_masked_in_a_text_by_their_look() {
+        for (line, expected) in [
+            ("took glpat-abcdefghij0123456789.01.0w12 of root", "took [secret] of root"),
+            ("GET /api/v4/user?private_token=hunter22&page=1", "GET /api/v4/user?private_token=[secret]&page=1"),
+            ("PRIVATE-TOKEN: hunter22, next", "PRIVATE-TOKEN: [secret], next"),
+            ("clone https://ada:hunter22@example.org/x", "clone https://[secret]@example.org/x"),
+            (r#"{"url":"http://u:p@h/","n":1}"#, r#"{"url":"http://[secret]@h/","n":1}"#),
+        ] {
+            assert_eq!(text(line), expected);
+        }
+        for line in ["gitlab-rails runner", "a token: none", "https://example.org/@ada:x", "glpat-short"] {
+            assert_eq!(text(line), line);
+        }
     }
 
     #[test]
