@@ -401,7 +401,7 @@ pub fn load(global: &Global) -> Result<(Loaded, Config), Problem> {
 }
 
 /// Fills in how AutoGit reaches a GitLab that it runs itself, where the config leaves that open.
-fn complete(global: &Global, config: &mut Config) {
+pub fn complete(global: &Global, config: &mut Config) {
     let gitlab = &mut config.gitlab;
     let Some(Deployment { spec, .. }) = &gitlab.deploy else {
         return was_deployed(global, gitlab);

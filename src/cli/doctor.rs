@@ -5,15 +5,18 @@ use std::path::PathBuf;
 
 use anstream::{print, println};
 use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
 use serde_json::json;
 use url::Url;
 
-use super::connect::{Access, Endpoint, folder, instance_url, state_folder};
+use super::connect::{Access, Endpoint, complete, folder, instance_url, state_folder};
 use super::output::color;
 use super::validate::Format;
 use super::{Exit, Global, Problem, findings};
-use crate::config::{self, SecretRef, Severity};
-use crate::engine::doctor::{self, Answer, Check, Diagnosis, Right, State};
+use crate::config::deploy::Deploy;
+use crate::config::{self, Config, SecretRef, Severity};
+use crate::engine::doctor::{self, Answer, Check, Deployed, Diagnosis, Right, State};
+use crate::instance::health::Container;
 use crate::kinds;
 use crate::live::gitlab::{Retries, Settings};
 use crate::live::secrets::Secrets;
@@ -23,12 +26,13 @@ use crate::render::count;
 ///
 /// Judges one thing after the other and goes on as far as it can: whether GitLab can be reached and is one that AutoGit
 /// knows, whose the token is and how long it lasts, and what it may do with each kind. The token is sent only once
-/// GitLab has answered without it.
+/// GitLab has answered without it. Where the config deploys the instance, its host and container are examined first.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   autogit doctor --url https://git.example.org --token-env AUTOGIT_TOKEN
   autogit doctor
+  autogit doctor --deep
   autogit doctor --format json | jq '.checks[] | select(.state != \"ok\")'
 
 Exit codes: 0 nothing failed; 1 something did.")]
@@ -42,6 +46,9 @@ pub struct Args {
     /// With --url: a PEM file with the authority that signed its certificate
     #[arg(long, value_name = "PATH", requires = "url")]
     ca_file: Option<PathBuf>,
+    /// Run GitLab's own checks in the container that AutoGit runs, too: a minute or more
+    #[arg(long, conflicts_with = "url")]
+    deep: bool,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -63,7 +70,7 @@ impl Args {
                 };
                 examine(endpoint, &Secrets::new(".", false), &mut diagnosis).await;
             }
-            None => instance = from_config(global, &mut diagnosis).await,
+            None => instance = from_config(global, self.deep, &mut diagnosis).await,
         }
         self.show(instance.as_ref(), &diagnosis);
         Ok(match diagnosis.is_healthy() {
@@ -91,11 +98,11 @@ impl Args {
 }
 
 /// Examines the config, what is kept beside it, and the instance that it names.
-async fn from_config(global: &Global, diagnosis: &mut Diagnosis) -> Option<Url> {
+async fn from_config(global: &Global, deep: bool, diagnosis: &mut Diagnosis) -> Option<Url> {
     let loaded = config::load(&global.config, &kinds::shapes());
     findings::show(&loaded.sources, &loaded.diagnostics, color());
     let file = global.config.display();
-    let Some(config) = loaded.config else {
+    let Some(mut config) = loaded.config else {
         let errors = loaded.diagnostics.iter();
         let errors = errors.filter(|found| found.severity == Severity::Error).count() as u64;
         let check = Check::failed(
@@ -107,6 +114,7 @@ async fn from_config(global: &Global, diagnosis: &mut Diagnosis) -> Option<Url> 
         ));
         return None;
     };
+    complete(global, &mut config);
     let resources = config.resources();
     diagnosis.checks.push(Check::ok(
         "config",
@@ -124,11 +132,45 @@ async fn from_config(global: &Global, diagnosis: &mut Diagnosis) -> Option<Url> 
         (None, None) => Vec::new(),
     };
     diagnosis.checks.extend(state);
+    if let Some(deployment) = &config.gitlab.deploy {
+        deployed(global, &config, &deployment.spec, deep, diagnosis).await;
+    }
     let secrets = Secrets::new(folder(&global.config), false);
     examine((&config).into(), &secrets, diagnosis).await;
     // Once the token is known: it must not be the value of anything.
     diagnosis.checks.push(doctor::secrets(&config, &secrets).await);
     config.gitlab.url
+}
+
+/// Examines the instance that AutoGit runs: its host, its container, and what is in that.
+async fn deployed(global: &Global, config: &Config, spec: &Deploy, deep: bool, diagnosis: &mut Diagnosis) {
+    let access = Access::new(global, config.into(), false, false);
+    let opened = async {
+        let instance = access.deployed(config).await?;
+        let instance = instance.expect("the config deploys one");
+        let health = instance.health().await?;
+        Ok::<_, Problem>((instance, health))
+    };
+    let (instance, health) = match opened.await {
+        Ok(opened) => opened,
+        Err(problem) => {
+            let check = Check::failed("docker", problem.message());
+            return diagnosis.checks.push(check.maybe_help(problem.remedy().map(str::to_owned)));
+        }
+    };
+    let files = match &health.container {
+        Some(_) => Some(instance.files().await),
+        None => None,
+    };
+    diagnosis.checks.extend(doctor::deployed(&Deployed {
+        spec,
+        health: &health,
+        files: files.as_ref(),
+        now: Timestamp::now(),
+    }));
+    if deep && health.container.as_ref().is_some_and(Container::runs) {
+        diagnosis.checks.extend(doctor::own_checks(&instance).await);
+    }
 }
 
 /// Examines an instance and a token.

@@ -10,6 +10,7 @@ mod findings;
 mod init;
 mod interrupt;
 mod ledger;
+mod logs;
 mod output;
 mod plan;
 mod progress;
@@ -80,6 +81,7 @@ enum Command {
     Revert(revert::Args),
     Comment(comment::Args),
     Status(status::Args),
+    Logs(logs::Args),
     Ledger(ledger::Args),
     State(state::Args),
     Unlock(unlock::Args),
@@ -101,6 +103,7 @@ pub fn run() -> ExitCode {
         Command::Revert(args) => block_on(args.run(&global)),
         Command::Comment(args) => block_on(args.run(&global)),
         Command::Status(args) => block_on(args.run(&global)),
+        Command::Logs(args) => block_on(args.run(&global)),
         Command::Ledger(args) => block_on(args.run(&global)),
         Command::State(args) => block_on(args.run(&global)),
         Command::Unlock(args) => block_on(args.run(&global)),

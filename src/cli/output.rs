@@ -79,6 +79,11 @@ impl Problem {
         &self.message
     }
 
+    /// What to do, where that is known.
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
     /// Prints it to standard error.
     pub fn print(&self) {
         let Problem { message, remedy } = self;

@@ -97,6 +97,7 @@ impl Instance {
         }
         self.ensure_token(self.name(), heard).await?;
         self.until_reachable(began, heard).await?;
+        upgrade::conclude(self, site, heard).await;
         work.applied(step).await
     }
 }

@@ -13,8 +13,10 @@ mod container;
 mod content;
 mod effective;
 mod endpoints;
+pub mod health;
 mod hide;
 mod left;
+pub mod logs;
 mod observe;
 pub mod omnibus;
 mod own_file;
@@ -24,6 +26,7 @@ mod preflight;
 mod rules;
 mod sight;
 mod site;
+mod stops;
 pub mod tls;
 mod upgrade;
 mod wait;
@@ -48,6 +51,7 @@ pub use place::{Host, Place};
 pub use plan::Known;
 pub use sight::Found;
 pub use site::Site;
+pub use stops::{Release, Stop, Version, next_stop};
 
 /// The kind's name in addresses.
 pub const KIND: &str = "instance";

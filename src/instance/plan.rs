@@ -48,6 +48,7 @@ impl Instance {
         plan.problems.extend(problems);
         if let Some(step) = plan.steps.first_mut() {
             step.notes.extend(notes);
+            step.notes.extend(site.notes.iter().cloned());
             step.blocked = plan.problems.first().map(|problem| problem.message.clone());
         }
         plan

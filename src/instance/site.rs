@@ -3,6 +3,7 @@
 use futures_util::try_join;
 use jiff::Timestamp;
 
+use super::upgrade::Versions;
 use super::{Blueprint, Error, Instance, observe, preflight, tls};
 use crate::core::{Live, Problem};
 use crate::live::docker::Engine;
@@ -18,6 +19,10 @@ pub struct Site {
     pub live: Live,
     /// What stands in the way.
     pub problems: Vec<Problem>,
+    /// What there is to know before it is brought about.
+    pub notes: Vec<String>,
+    /// The version that its data is of, and the one that is declared.
+    pub versions: Versions,
     /// Whether there is no data of an instance yet, so that what comes up is empty.
     pub is_new: bool,
 }
@@ -35,13 +40,16 @@ impl Instance {
             let found = tls::found(&self.place, hosts, Timestamp::now())?;
             present.value.insert(tls::FIELD.to_owned(), found);
         }
-        let problems = preflight::check(self, &engine, &blueprint, &live).await?;
+        let (problems, notes) = preflight::check(self, &engine, &blueprint, &live).await?;
+        let versions = Versions::read(self, &engine, &blueprint, &live).await?;
         let is_new = matches!(live, Live::Absent) && !observe::has_data(self, &blueprint).await?;
         Ok(Site {
             engine,
             blueprint,
             live,
             problems,
+            notes,
+            versions,
             is_new,
         })
     }

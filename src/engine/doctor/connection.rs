@@ -1,14 +1,24 @@
 //! The way to GitLab, asked as nobody: the token is for later, when it is known who gets it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
 
 use super::Check;
+use crate::live::certificate;
 use crate::live::gitlab::{Client, Error, Kind, Settings};
 
 const REACHABLE: &str = "reachable";
 const TLS: &str = "tls";
 const GITLAB: &str = "gitlab";
+const CERTIFICATE: &str = "certificate";
+
+/// How many days before its end a certificate is worth a warning: what renews itself has done so by then.
+const SOON: i64 = 21;
+
+/// How long the server may take to show its certificate.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Seconds that two clocks may be apart before anybody cares.
 const SKEW: u64 = 60;
@@ -49,6 +59,7 @@ pub(super) async fn examine(settings: &Settings, checks: &mut Vec<Check>) -> boo
                 format!("something answers at {}", settings.url),
             ));
             checks.push(trusted(settings));
+            checks.extend(shown_certificate(settings).await);
             let check = gitlab(answer.err());
             let is_gitlab = check.state == super::State::Ok;
             checks.push(check);
@@ -107,6 +118,33 @@ fn trusted(settings: &Settings) -> Check {
             format!("the certificate is trusted by the system or {}", file.display()),
         ),
         (_, None) => Check::ok(TLS, "the certificate is trusted by the system"),
+    }
+}
+
+/// When the certificate ends. What a proxy stands before is not asked: it would be the proxy's affair to show it.
+async fn shown_certificate(settings: &Settings) -> Option<Check> {
+    if settings.url.scheme() != "https" || proxy(settings).is_some() {
+        return None;
+    }
+    let (host, port) = (settings.url.host_str()?.to_owned(), settings.url.port_or_known_default()?);
+    let looked = tokio::task::spawn_blocking(move || certificate::ends(&host, port, HANDSHAKE)).await;
+    Some(match looked {
+        Ok(Ok(end)) => judge_certificate(end, Timestamp::now()),
+        Ok(Err(error)) => Check::not_known(CERTIFICATE, error.to_string()),
+        Err(error) => Check::not_known(CERTIFICATE, error.to_string()),
+    })
+}
+
+/// Judges when a certificate ends.
+pub(super) fn judge_certificate(end: Timestamp, now: Timestamp) -> Check {
+    let days = (end.as_second() - now.as_second()).div_euclid(24 * 60 * 60);
+    let on = end.strftime("%Y-%m-%d");
+    match days {
+        ..0 => Check::failed(CERTIFICATE, format!("it ended on {on}"))
+            .help("renew it: whoever uses GitLab sees an error until then"),
+        0..=SOON => Check::warning(CERTIFICATE, format!("it ends in {days} days, on {on}"))
+            .help("renew it before that day; what renews it by itself has not done so"),
+        _ => Check::ok(CERTIFICATE, format!("it ends in {days} days, on {on}")),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The doctor: what stands between here and a plan, judged one thing after the other. Reads, and never writes.
 
+mod administration;
 mod connection;
+mod deployed;
 mod local;
 mod rights;
 #[cfg(test)]
@@ -11,6 +13,7 @@ use serde::Serialize;
 
 use crate::live::gitlab::Settings;
 
+pub use deployed::{Deployed, deployed, own_checks};
 pub use local::{directory, guard, secrets, store, token as token_reference};
 pub use rights::{Answer, Right, Rights};
 
@@ -78,7 +81,8 @@ impl Check {
         self
     }
 
-    fn maybe_help(mut self, remedy: Option<String>) -> Self {
+    /// Adds what to do, where that is known.
+    pub fn maybe_help(mut self, remedy: Option<String>) -> Self {
         self.remedy = remedy.or(self.remedy);
         self
     }

@@ -5,8 +5,8 @@ use jiff::civil::Date;
 use jiff::{Timestamp, tz::Offset};
 use serde::Deserialize;
 
-use super::Check;
 use super::rights::{self, Acting, Rights};
+use super::{Check, administration};
 use crate::engine::observe::{Metadata, User};
 use crate::live::gitlab::{Client, Error, Kind, Reader, Settings};
 
@@ -82,6 +82,9 @@ pub(super) async fn examine(settings: Settings, checks: &mut Vec<Check>) -> Vec<
         }
     };
     judge_version(&cx, metadata, admin, checks).await;
+    if admin {
+        administration::examine(&cx, checks).await;
+    }
     let acting = Acting {
         scopes,
         admin,
