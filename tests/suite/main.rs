@@ -7,6 +7,9 @@ mod contract;
 mod deploy;
 mod deploy_adopt;
 mod deploy_drift;
+mod deploy_day_two;
+mod deploy_preflight;
+mod deploy_upgrade;
 mod deploy_faults;
 mod deploy_reach;
 mod deploy_settings;
@@ -54,6 +57,9 @@ fn main() -> ExitCode {
         deploy_reach::trials(),
         deploy_adopt::trials(),
         deploy_drift::trials(),
+        deploy_day_two::trials(),
+        deploy_preflight::trials(),
+        deploy_upgrade::trials(),
         deploy_settings::trials(),
         deploy_faults::trials(),
         doctor::trials(),

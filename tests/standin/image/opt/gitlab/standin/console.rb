@@ -4,6 +4,7 @@ require 'date'
 require 'digest'
 require 'time'
 require_relative 'account'
+require_relative 'migrations'
 require_relative 'sandbox'
 
 class ActiveRecord
