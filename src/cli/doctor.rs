@@ -155,7 +155,9 @@ async fn deployed(global: &Global, config: &Config, spec: &Deploy, deep: bool, d
         Ok(opened) => opened,
         Err(problem) => {
             let check = Check::failed("docker", problem.message());
-            return diagnosis.checks.push(check.maybe_help(problem.remedy().map(str::to_owned)));
+            return diagnosis
+                .checks
+                .push(check.maybe_help(problem.remedy().map(str::to_owned)));
         }
     };
     let files = match &health.container {

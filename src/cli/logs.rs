@@ -44,7 +44,9 @@ impl Args {
             return Err(Problem::new("failed to show logs: the config deploys no GitLab")
                 .help("add `deploy:` under `gitlab:`; the logs of a GitLab that others run are with them"));
         };
-        let since = self.since.and_then(|Duration(span)| SignedDuration::try_from(span).ok());
+        let since = self
+            .since
+            .and_then(|Duration(span)| SignedDuration::try_from(span).ok());
         let which = Which {
             last: self.lines,
             since: since.and_then(|since| Timestamp::now().checked_sub(since).ok()),

@@ -95,7 +95,9 @@ async fn health(claimed: &Claimed<'_>, config: &Config) -> Option<Result<Health,
 
 impl Status<'_> {
     fn is_well(&self) -> bool {
-        let health = self.health.map(|health| health.as_ref().is_ok_and(Health::is_well));
+        let health = self
+            .health
+            .map(|health| health.as_ref().is_ok_and(Health::is_well));
         self.session.is_ok() && health != Some(false)
     }
 
@@ -115,7 +117,12 @@ impl Status<'_> {
         let kinds: BTreeMap<_, _> = self
             .kinds()
             .iter()
-            .map(|(kind, (declared, managed))| ((*kind).to_owned(), json!({"declared": declared, "managed": managed})))
+            .map(|(kind, (declared, managed))| {
+                (
+                    (*kind).to_owned(),
+                    json!({"declared": declared, "managed": managed}),
+                )
+            })
             .collect();
         let (gitlab, user, url) = match self.session {
             Ok(session) => {

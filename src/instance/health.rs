@@ -1,5 +1,6 @@
 //! How the instance is: what can be found out of it, side by side, and whatever of it is down.
 
+mod backups;
 mod read;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use super::stops::Release;
 use super::{Endpoints, Error, Instance, container, omnibus};
 use crate::live::docker::{Engine, Hands};
 use crate::live::{certificate, host};
+
+pub use backups::{Backup, Backups};
 
 /// How long the server at the URL may take to show its certificate.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -42,6 +45,8 @@ pub struct Health {
     pub token: Option<Date>,
     /// The filesystems that its volumes are on.
     pub disks: Vec<Disk>,
+    /// How its backups went.
+    pub backups: Told<Backups>,
 }
 
 /// The container, as Docker tells it.
@@ -111,8 +116,10 @@ impl Health {
     /// Whether users can work with it, as far as was found out.
     pub fn is_well(&self) -> bool {
         let container = self.container.as_ref();
-        let has_ended = |certificate: &Told<Timestamp>| matches!(certificate, Ok(end) if *end <= Timestamp::now());
-        container.is_some_and(|container| container.runs() && container.health.as_deref() != Some("unhealthy"))
+        let has_ended =
+            |certificate: &Told<Timestamp>| matches!(certificate, Ok(end) if *end <= Timestamp::now());
+        container
+            .is_some_and(|container| container.runs() && container.health.as_deref() != Some("unhealthy"))
             && matches!(&self.readiness, Ok(readiness) if readiness.is_ready)
             && matches!(&self.components, Ok(all) if all.iter().all(|component| component.is_up))
             && !self.certificate.as_ref().is_some_and(has_ended)
@@ -136,7 +143,8 @@ impl Instance {
             let url = self.url.clone();
             move || shown_certificate(&url)
         });
-        let (engine, found) = futures_util::try_join!(self.looker().engine(), self.looker().container(self.name()))?;
+        let (engine, found) =
+            futures_util::try_join!(self.looker().engine(), self.looker().container(self.name()))?;
         let container = found.as_ref().map(Container::of);
         let runs = container.as_ref().is_some_and(Container::runs);
         let (version, components, readiness) = match runs {
@@ -166,6 +174,7 @@ impl Instance {
             readiness,
             certificate: certificate.unwrap_or_else(|error| Some(Err(error))),
             token: self.place.token_expires_at()?,
+            backups: Backups::read(&self.place),
         })
     }
 
@@ -193,7 +202,10 @@ impl Instance {
     /// # Errors
     /// When it could not be run, or failed itself.
     pub async fn own_check(&self, task: &str, arguments: &[&str]) -> Result<String, Error> {
-        let command: Vec<&str> = ["gitlab-rake", task].into_iter().chain(arguments.iter().copied()).collect();
+        let command: Vec<&str> = ["gitlab-rake", task]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
         let hands = Hands::new(self.looker().clone());
         let output = hands.exec(self.name(), &command, None, |_| ()).await?;
         match output.success() {
@@ -252,12 +264,19 @@ impl Container {
     fn of(found: &ContainerInspectResponse) -> Self {
         let state = found.state.clone().unwrap_or_default();
         let status = state.status.map(|status| status.to_string());
-        let health = state.health.and_then(|health| health.status).map(|status| status.to_string());
+        let health = state
+            .health
+            .and_then(|health| health.status)
+            .map(|status| status.to_string());
         let runs = state.running == Some(true);
         Container {
             state: status.unwrap_or_default(),
             health: health.filter(|health| !matches!(&**health, "" | "none")),
-            image: found.config.as_ref().and_then(|config| config.image.clone()).unwrap_or_default(),
+            image: found
+                .config
+                .as_ref()
+                .and_then(|config| config.image.clone())
+                .unwrap_or_default(),
             started_at: state.started_at.and_then(|time| time.parse().ok()),
             restarts: found.restart_count.unwrap_or_default(),
             exit_code: state.exit_code.filter(|_| !runs),

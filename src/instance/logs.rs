@@ -59,7 +59,9 @@ impl Instance {
 
     async fn no_such(&self, component: &str) -> Error {
         let hands = Hands::new(self.looker().clone());
-        let listed = hands.exec(self.name(), &["ls", "/var/log/gitlab"], None, |_| ()).await;
+        let listed = hands
+            .exec(self.name(), &["ls", "/var/log/gitlab"], None, |_| ())
+            .await;
         let listed = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         let names: Vec<String> = listed.unwrap_or_default().lines().map(str::to_owned).collect();
         Error::failed(

@@ -40,8 +40,10 @@ impl Instance {
             let found = tls::found(&self.place, hosts, Timestamp::now())?;
             present.value.insert(tls::FIELD.to_owned(), found);
         }
-        let (problems, notes) = preflight::check(self, &engine, &blueprint, &live).await?;
-        let versions = Versions::read(self, &engine, &blueprint, &live).await?;
+        let ((problems, notes), versions) = try_join!(
+            preflight::check(self, &engine, &blueprint, &live),
+            Versions::read(self, &engine, &blueprint, &live),
+        )?;
         let is_new = matches!(live, Live::Absent) && !observe::has_data(self, &blueprint).await?;
         Ok(Site {
             engine,

@@ -200,7 +200,15 @@ mod tests {
         }
         assert_eq!(Release::parse("18.8.4\n"), Some(release("18.8.4", None)));
         assert_eq!(Release::parse("18.8.4-ee\n"), Some(release("18.8.4", ee)));
-        for text in ["", "18.8", "18.8.4.1", "v18.8.4", "18.8.x", "18.+8.4", "99999.1.1"] {
+        for text in [
+            "",
+            "18.8",
+            "18.8.4.1",
+            "v18.8.4",
+            "18.8.x",
+            "18.+8.4",
+            "99999.1.1",
+        ] {
             assert_eq!(Version::parse(text), None, "{text}");
         }
     }

@@ -152,7 +152,8 @@ fn way(from: Version, to: Version) -> String {
 fn steps(versions: Versions, spec: Option<&Upgrade>) -> Vec<String> {
     let mut notes = Vec::new();
     let edition = |release: Option<Release>| release.and_then(|release| release.edition);
-    let becomes_enterprise = (edition(versions.from), edition(versions.to)) == (Some(Edition::Ce), Some(Edition::Ee));
+    let becomes_enterprise =
+        (edition(versions.from), edition(versions.to)) == (Some(Edition::Ce), Some(Edition::Ee));
     if becomes_enterprise && versions.is_other_image {
         notes.push("the Community Edition becomes the Enterprise Edition: the way back is long".to_owned());
     }
@@ -169,7 +170,9 @@ fn steps(versions: Versions, spec: Option<&Upgrade>) -> Vec<String> {
     if is_more_than_a_patch(from, to) {
         steps.push(format!("the settings are checked against {to}"));
         let within = crate::config::deploy::Duration(migrations_within(spec));
-        steps.push(format!("background migrations of {from} are awaited, up to {within}"));
+        steps.push(format!(
+            "background migrations of {from} are awaited, up to {within}"
+        ));
     }
     steps.push(match makes_backup(spec) {
         true => "a backup is made".to_owned(),
@@ -249,7 +252,11 @@ pub(super) async fn prepare(
 
 /// Tells what is left to do in the background once the new version is ready.
 pub(super) async fn conclude(instance: &Instance, site: &Site, heard: &dyn Heard) {
-    if site.versions.change().is_some_and(|(from, to)| is_more_than_a_patch(from, to)) {
+    if site
+        .versions
+        .change()
+        .is_some_and(|(from, to)| is_more_than_a_patch(from, to))
+    {
         migrations::report(instance, heard).await;
     }
 }
@@ -257,7 +264,9 @@ pub(super) async fn conclude(instance: &Instance, site: &Site, heard: &dyn Heard
 /// Only a GitLab that runs can be asked, and backed up.
 async fn must_run(instance: &Instance, version: Version) -> Result<(), Error> {
     let found = instance.looker().container(instance.name()).await?;
-    let running = found.and_then(|found| found.state).and_then(|state| state.running);
+    let running = found
+        .and_then(|found| found.state)
+        .and_then(|state| state.running);
     match running {
         Some(true) => Ok(()),
         _ => Err(Error::failed(

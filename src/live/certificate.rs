@@ -112,7 +112,9 @@ impl ServerCertVerifier for Witness {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -124,7 +126,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_a_certificate_is_told_whoever_signed_it() {
-        let server = Authority::new().serve_with(|_| Reply::json(200, serde_json::json!({}))).await;
+        let server = Authority::new()
+            .serve_with(|_| Reply::json(200, serde_json::json!({})))
+            .await;
         let url: url::Url = server.url.parse().unwrap();
         let port = url.port().unwrap();
         let ask = move || ends("localhost", port, Duration::from_secs(5));

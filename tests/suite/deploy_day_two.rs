@@ -5,13 +5,14 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::docker::{self, Deployed, docker};
+use crate::docker::{self, Deployed, Wanted, docker};
 use crate::process::Run;
 use crate::support::eventually;
 
 pub fn trials() -> Vec<Trial> {
     docker::on_the_standin(crate::trials![
         an_instance_is_looked_after,
+        a_certificate_is_looked_at,
         nothing_is_known_of_what_is_not_there_yet,
     ])
 }
@@ -41,10 +42,22 @@ fn doctor(deployed: &Deployed, code: i32) -> Run {
 fn an_instance_is_looked_after() {
     let deployed = Deployed::up("");
     it_is_well(&deployed);
+    its_backups_are_judged(&deployed);
     its_logs_are_shown(&deployed);
     a_component_is_down(&deployed);
     its_own_checks_are_run(&deployed);
     it_is_down(&deployed);
+}
+
+fn its_backups_are_judged(deployed: &Deployed) {
+    let now = jiff::Timestamp::now();
+    let record = serde_json::json!({"attempted_at": now, "made": {"id": "b1", "at": now, "size": 1}});
+    std::fs::write(deployed.place("last-backup.json"), record.to_string()).unwrap();
+    assert_eq!(status(deployed, 0)["backups"]["made"]["id"], "b1");
+    deployed
+        .run(&["status"])
+        .exits(0)
+        .shows("backup       the last 0 s ago (b1), never verified");
 }
 
 fn it_is_well(deployed: &Deployed) {
@@ -58,7 +71,11 @@ fn it_is_well(deployed: &Deployed) {
     assert!(instance["disks"][0]["free"].as_u64() > Some(0), "{instance:#}");
     assert_eq!(instance["unknown"], serde_json::json!({}));
     let text = deployed.run(&["status"]).exits(0).stdout;
-    for words in ["container    running", "readiness    ready", "token        ends in 36"] {
+    for words in [
+        "container    running",
+        "readiness    ready",
+        "token        ends in 36",
+    ] {
         assert!(text.contains(words), "no `{words}` in:\n{text}");
     }
     let run = doctor(deployed, 0);
@@ -86,7 +103,8 @@ fn its_logs_are_shown(deployed: &Deployed) {
     assert!(logs(&["nowhere"], 1).contains("name one of"));
     // Whatever it is that wrote it there.
     let token = deployed.token();
-    let write = format!("echo took {token} and glpat-abcdefghij0123456789 >> /var/log/gitlab/sidekiq/current");
+    let write =
+        format!("echo took {token} and glpat-abcdefghij0123456789 >> /var/log/gitlab/sidekiq/current");
     deployed.exec(&["sh", "-c", &write]);
     let shown = logs(&["sidekiq"], 0);
     assert!(shown.contains("took (secret) and [secret]"), "{shown}");
@@ -116,11 +134,19 @@ fn its_own_checks_are_run(deployed: &Deployed) {
     expect(&run, "gitlab_doctor", "ok", "can be read");
     // Other keys than the data is encrypted with.
     let keys = "/etc/gitlab/gitlab-secrets.json";
-    deployed.exec(&["sh", "-c", &format!("cp {keys} /tmp/kept && sed -i 's/db_key_base\": \"./&0/' {keys}")]);
+    deployed.exec(&[
+        "sh",
+        "-c",
+        &format!("cp {keys} /tmp/kept && sed -i 's/db_key_base\": \"./&0/' {keys}"),
+    ]);
     let run = deployed.run(&["doctor", "--deep", "--format", "json"]).exits(1);
     expect(&run, "gitlab_doctor", "failed", "1 of ApplicationSetting");
     deployed.exec(&["cp", "/tmp/kept", keys]);
-    deployed.exec(&["sh", "-c", "echo \"nginx['listen_port'] = 81\" >> /etc/gitlab/gitlab.rb"]);
+    deployed.exec(&[
+        "sh",
+        "-c",
+        "echo \"nginx['listen_port'] = 81\" >> /etc/gitlab/gitlab.rb",
+    ]);
     let run = doctor(deployed, 0);
     expect(&run, "gitlab_rb", "warning", "nginx['listen_port']");
 }
@@ -142,11 +168,37 @@ fn it_is_down(deployed: &Deployed) {
     assert!(logs.stdout.contains("Reconfigured!"), "{}", logs.all());
 }
 
+fn a_certificate_is_looked_at() {
+    let deployed = Deployed::without_config();
+    deployed.config(Wanted {
+        url: format!("https://localhost:{}", deployed.port),
+        ports: format!(
+            "https: '127.0.0.1:{}', ssh: '127.0.0.1:{}'",
+            deployed.port, deployed.ssh
+        ),
+        deploy: "tls: {self_signed: {}}",
+        ..deployed.wanted()
+    });
+    deployed.run(&["apply", "--yes"]).exits(0);
+    let instance = status(&deployed, 0);
+    let ends: jiff::Timestamp = instance["certificate"]["ends_at"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(ends > jiff::Timestamp::now(), "{instance:#}");
+    expect(&doctor(&deployed, 0), "certificate", "ok", "it ends in ");
+}
+
 fn nothing_is_known_of_what_is_not_there_yet() {
     let deployed = Deployed::new();
     let instance = status(&deployed, 1);
     assert_eq!(instance["container"], Value::Null);
     expect(&doctor(&deployed, 1), "container", "failed", "there is none");
     let logs = deployed.run(&["logs"]).exits(1);
-    assert!(logs.all().contains("no such container") || logs.all().contains("No such container"), "{}", logs.all());
+    assert!(
+        logs.all().contains("no such container") || logs.all().contains("No such container"),
+        "{}",
+        logs.all()
+    );
 }

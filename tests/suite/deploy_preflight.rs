@@ -35,7 +35,11 @@ fn a_port_that_a_program_holds_is_refused() {
     let port = format!("port {} of the host is held by another program", deployed.port);
     refused(&deployed, &[&port, "ports: {http: …}"]);
     let apply = deployed.run(&["apply", "--yes"]).exits(1);
-    assert!(apply.all().contains(&port) && !deployed.is_there(), "{}", apply.all());
+    assert!(
+        apply.all().contains(&port) && !deployed.is_there(),
+        "{}",
+        apply.all()
+    );
     drop(held);
     deployed.run(&["plan"]).exits(0);
 }
@@ -45,8 +49,22 @@ fn a_port_that_a_container_holds_is_refused_with_its_name() {
     let other = format!("{}-other", deployed.name);
     let publish = format!("0.0.0.0:{}:22", deployed.ssh);
     let image = deployed.wanted().image;
-    docker(&["run", "-d", "--name", &other, "-p", &publish, "--entrypoint", "sleep", &image, "600"]);
-    let words = format!("port {} of the host is held by the container {other}", deployed.ssh);
+    docker(&[
+        "run",
+        "-d",
+        "--name",
+        &other,
+        "-p",
+        &publish,
+        "--entrypoint",
+        "sleep",
+        &image,
+        "600",
+    ]);
+    let words = format!(
+        "port {} of the host is held by the container {other}",
+        deployed.ssh
+    );
     refused(&deployed, &[&words, "ports: {ssh: …}"]);
     docker(&["rm", "-f", &other]);
     deployed.run(&["plan"]).exits(0);
@@ -80,7 +98,10 @@ fn too_little_memory_is_refused() {
         docker: "profile: team, limits: {memory: 8GiB}",
         ..deployed.wanted()
     });
-    refused(&deployed, &["8 GiB of memory are too little", "`team` takes 16 GiB"]);
+    refused(
+        &deployed,
+        &["8 GiB of memory are too little", "`team` takes 16 GiB"],
+    );
 }
 
 fn an_image_that_is_not_there_is_told() {

@@ -58,7 +58,11 @@ fn an_instance_goes_from_stop_to_stop() {
     release(&deployed, "18.8.4-ce.0");
     refused(
         &deployed,
-        &["deploy the last patch of 18.5 first", "18.2.4 → 18.5.x → 18.8.4", "autogit.yaml:"],
+        &[
+            "deploy the last patch of 18.5 first",
+            "18.2.4 → 18.5.x → 18.8.4",
+            "autogit.yaml:",
+        ],
     );
     release(&deployed, "18.5.3-ce.0");
     let plan = deployed.run(&["plan"]).exits(0);
@@ -74,11 +78,18 @@ fn an_instance_goes_from_stop_to_stop() {
     assert_eq!(version(&deployed), "18.5.3");
     deployed.expect_converged();
     release(&deployed, "18.2.4-ce.0");
-    refused(&deployed, &["cannot go back from 18.5.3 to 18.2.4", "autogit backup restore"]);
+    refused(
+        &deployed,
+        &["cannot go back from 18.5.3 to 18.2.4", "autogit backup restore"],
+    );
     // Removed by hand, its data still says what it is of.
     docker::docker(&["rm", "-f", &deployed.name]);
     let plan = deployed.run(&["plan"]).exits(1);
-    assert!(plan.all().contains("cannot go back from 18.5.3"), "{}", plan.all());
+    assert!(
+        plan.all().contains("cannot go back from 18.5.3"),
+        "{}",
+        plan.all()
+    );
 }
 
 /// Leaves a migration to do.
@@ -91,17 +102,19 @@ fn migration(deployed: &Deployed, status: &str) -> u64 {
 }
 
 fn change(deployed: &Deployed, migration: u64, status: &str) {
-    ask(deployed, "PATCH", &format!("/{migration}"), &json!({"status": status}));
+    ask(
+        deployed,
+        "PATCH",
+        &format!("/{migration}"),
+        &json!({"status": status}),
+    );
 }
 
 /// Asks the sandbox in the stand-in, which does what GitLab's console could.
 fn ask(deployed: &Deployed, method: &str, below: &str, body: &Value) -> Value {
-    let url = format!("http://127.0.0.1:8080/-/sandbox/batched_background_migrations{below}");
-    let body = body.to_string();
-    let curl = [
-        "curl", "-sS", "--fail", "-X", method, "-H", "Content-Type: application/json", "-d", &body, &url,
-    ];
-    let answer = deployed.exec(&curl);
+    let script = r#"curl -sS --fail -X "$1" -H "PRIVATE-TOKEN: $(cat /var/opt/gitlab/standin/sandbox/token)" \
+        -H 'Content-Type: application/json' -d "$3" "http://127.0.0.1:8080/-/sandbox/batched_background_migrations$2""#;
+    let answer = deployed.exec(&["sh", "-c", script, "sh", method, below, &body.to_string()]);
     serde_json::from_str(&answer).unwrap_or_default()
 }
 
@@ -112,12 +125,21 @@ fn an_upgrade_awaits_background_migrations() {
     let before = deployed.inspect(".State.StartedAt");
     let apply = ["apply", "--yes", "--allow", "lock-out"];
     let run = deployed.run(&apply).exits(1);
-    for words in ["1 background migration is stuck", "main_1: BackfillOfTheTest of users (failed)", "retry it"] {
+    for words in [
+        "1 background migration is stuck",
+        "main_1: BackfillOfTheTest of users (failed)",
+        "retry it",
+    ] {
         assert!(run.all().contains(words), "no `{words}` in:\n{}", run.all());
     }
     change(&deployed, failed, "active");
     let run = deployed.run(&apply).exits(1);
-    assert!(run.all().contains("after 20s 1 background migration is not finished"), "{}", run.all());
+    assert!(
+        run.all()
+            .contains("after 20s 1 background migration is not finished"),
+        "{}",
+        run.all()
+    );
     assert_eq!(deployed.inspect(".State.StartedAt"), before, "it was touched");
     assert_eq!(version(&deployed), "18.5.3");
     let running = deployed.start(&apply);
@@ -125,7 +147,10 @@ fn an_upgrade_awaits_background_migrations() {
     change(&deployed, failed, "finished");
     let run = running.wait().exits(0);
     let heard = run.all();
-    assert!(heard.contains("waiting: 1 background migration goes on"), "{heard}");
+    assert!(
+        heard.contains("waiting: 1 background migration goes on"),
+        "{heard}"
+    );
     assert!(heard.contains("no background migration is left"), "{heard}");
     assert_eq!(version(&deployed), "18.8.4");
     // A patch needs none of this.
@@ -139,9 +164,19 @@ fn an_edition_goes_one_way() {
     let deployed = up("18.8.4-ce.0");
     release(&deployed, "18.8.4-ee.0");
     let plan = deployed.run(&["plan"]).exits(0);
-    assert!(plan.stdout.contains("becomes the Enterprise Edition"), "{}", plan.all());
+    assert!(
+        plan.stdout.contains("becomes the Enterprise Edition"),
+        "{}",
+        plan.all()
+    );
     deployed.run(&["apply", "--yes", "--allow", "lock-out"]).exits(0);
     assert_eq!(version(&deployed), "18.8.4-ee");
     release(&deployed, "18.8.4-ce.0");
-    refused(&deployed, &["Enterprise Edition cannot run as Community Edition", "convert_to_ee/revert"]);
+    refused(
+        &deployed,
+        &[
+            "Enterprise Edition cannot run as Community Edition",
+            "convert_to_ee/revert",
+        ],
+    );
 }

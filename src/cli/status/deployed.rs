@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::Offset;
 use serde_json::{Value, json};
 
-use crate::instance::health::{Component, Container, Disk, Health, Readiness, Told};
+use crate::instance::health::{Backup, Backups, Component, Container, Disk, Health, Readiness, Told};
 
 /// For people: a line for each part.
 pub fn text(health: &Health) -> String {
@@ -19,7 +19,10 @@ pub fn text(health: &Health) -> String {
         lines.push(("readiness", told(&health.readiness, readiness)));
     }
     if health.container.is_some() {
-        lines.push(("version", told(&health.version, |release| release.version.to_string())));
+        lines.push((
+            "version",
+            told(&health.version, |release| release.version.to_string()),
+        ));
     }
     if let Some(certificate) = &health.certificate {
         let end = |end: &Timestamp| ends(Offset::UTC.to_datetime(*end).date(), now);
@@ -29,6 +32,10 @@ pub fn text(health: &Health) -> String {
         lines.push(("token", ends(end, now)));
     }
     lines.extend(health.disks.iter().map(|space| ("disk", disk(space))));
+    match &health.backups {
+        Ok(backups) if *backups == Backups::default() => {}
+        backups => lines.push(("backup", told(backups, |of| backup(of, now)))),
+    }
     let mut text = String::from("Instance\n");
     for (what, line) in lines {
         let _ = writeln!(text, "  {what:12} {line}");
@@ -112,6 +119,22 @@ fn disk(disk: &Disk) -> String {
     )
 }
 
+fn backup(backups: &Backups, now: Timestamp) -> String {
+    let ago = |of: &Backup| span(now.as_second() - of.at.as_second());
+    let made = match &backups.made {
+        Some(made) => format!("the last {} ago ({})", ago(made), made.id),
+        None => "none made yet".to_owned(),
+    };
+    let verified = match &backups.verified {
+        Some(verified) => format!("verified {} ago", ago(verified)),
+        None => "never verified".to_owned(),
+    };
+    match &backups.error {
+        Some(error) => format!("{made}, {verified}; the last attempt failed: {error}"),
+        None => format!("{made}, {verified}"),
+    }
+}
+
 /// Seconds as people say them, in the largest unit that fits.
 fn span(seconds: i64) -> String {
     match seconds {
@@ -130,6 +153,7 @@ pub fn json(health: &Health) -> Value {
     let readiness = known("readiness", &health.readiness, &mut unknown);
     let certificate = health.certificate.as_ref();
     let certificate = certificate.and_then(|end| known("certificate", end, &mut unknown));
+    let backups = known("backups", &health.backups, &mut unknown);
     let edition = version.and_then(|release| release.edition);
     json!({
         "healthy": health.is_well(),
@@ -141,11 +165,16 @@ pub fn json(health: &Health) -> Value {
         "certificate": certificate.map(|end| json!({"ends_at": end})),
         "token": health.token.map(|end| json!({"ends_on": end})),
         "disks": health.disks,
+        "backups": backups,
         "unknown": unknown,
     })
 }
 
-fn known<'a, T>(what: &'static str, told: &'a Told<T>, unknown: &mut BTreeMap<&'static str, String>) -> Option<&'a T> {
+fn known<'a, T>(
+    what: &'static str,
+    told: &'a Told<T>,
+    unknown: &mut BTreeMap<&'static str, String>,
+) -> Option<&'a T> {
     match told {
         Ok(found) => Some(found),
         Err(why) => {

@@ -109,13 +109,18 @@ fn jobs(sidekiq: &Sidekiq) -> Check {
     }
     match dead {
         0 => Check::ok(JOBS, format!("{enqueued} wait, none for long")),
-        _ => Check::ok(JOBS, format!("{enqueued} wait, none for long; {dead} were given up")),
+        _ => Check::ok(
+            JOBS,
+            format!("{enqueued} wait, none for long; {dead} were given up"),
+        ),
     }
 }
 
 fn judge_migrations(all: &[Migration]) -> Check {
     let of = |status: &[&str]| -> Vec<String> {
-        let those = all.iter().filter(|migration| status.contains(&&*migration.status));
+        let those = all
+            .iter()
+            .filter(|migration| status.contains(&&*migration.status));
         those
             .map(|migration| format!("{} of {}", migration.job_class_name, migration.table_name))
             .collect()
@@ -132,7 +137,10 @@ fn judge_migrations(all: &[Migration]) -> Check {
     }
     match active.len() {
         0 => Check::ok(MIGRATIONS, "none is left to do in the background"),
-        left => Check::ok(MIGRATIONS, format!("left to do in the background: {left}; upgrade once none is")),
+        left => Check::ok(
+            MIGRATIONS,
+            format!("left to do in the background: {left}; upgrade once none is"),
+        ),
     }
 }
 
@@ -171,7 +179,11 @@ mod tests {
         };
         assert_eq!(of(json!([{"pid": 1}]), 600, 0).state, State::Ok);
         assert!(of(json!([{"pid": 1}]), 0, 2).found.contains("2 were given up"));
-        assert!(of(json!([{"pid": 1}]), 700, 0).found.contains("wait for 11 minutes"));
+        assert!(
+            of(json!([{"pid": 1}]), 700, 0)
+                .found
+                .contains("wait for 11 minutes")
+        );
         assert_eq!(of(json!([]), 0, 0).state, State::Failed);
     }
 

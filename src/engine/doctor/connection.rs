@@ -126,7 +126,10 @@ async fn shown_certificate(settings: &Settings) -> Option<Check> {
     if settings.url.scheme() != "https" || proxy(settings).is_some() {
         return None;
     }
-    let (host, port) = (settings.url.host_str()?.to_owned(), settings.url.port_or_known_default()?);
+    let (host, port) = (
+        settings.url.host_str()?.to_owned(),
+        settings.url.port_or_known_default()?,
+    );
     let looked = tokio::task::spawn_blocking(move || certificate::ends(&host, port, HANDSHAKE)).await;
     Some(match looked {
         Ok(Ok(end)) => judge_certificate(end, Timestamp::now()),

@@ -6,7 +6,7 @@ use jiff::tz::Offset;
 
 use super::Check;
 use crate::config::deploy::{Deploy, Target};
-use crate::instance::health::{Container, Disk, Files, Health, Readiness, Told};
+use crate::instance::health::{Backups, Container, Disk, Files, Health, Readiness, Told};
 use crate::instance::{self, Instance, Release, Version, next_stop};
 
 const GIB: u64 = 1 << 30;
@@ -49,6 +49,11 @@ pub fn deployed(it: &Deployed) -> Vec<Check> {
     }
     checks.push(mail(it.spec));
     checks.push(place(it.spec));
+    if let Some(backup) = &it.spec.backup {
+        let longest = longest_between(backup.schedule.as_deref());
+        checks.push(backups(&health.backups, longest, it.now));
+        checks.push(verified(&health.backups, it.now));
+    }
     checks
 }
 
@@ -67,19 +72,19 @@ fn container(container: Option<&Container>, declared: &str) -> Check {
     let memory = "give it more memory (`limits: {memory: …}`, or a larger host), or take a smaller `profile`";
     let ended = container.exit_code.unwrap_or_default();
     match (&*container.state, container.health.as_deref()) {
-        _ if container.out_of_memory => Check::failed(
-            NAME,
-            format!("it ended for want of memory; {}", container.state),
-        )
-        .help(memory),
+        _ if container.out_of_memory => {
+            Check::failed(NAME, format!("it ended for want of memory; {}", container.state)).help(memory)
+        }
         ("restarting", _) => Check::failed(
             NAME,
-            format!("it ends again and again (exit status {ended}, {} times)", container.restarts),
+            format!(
+                "it ends again and again (exit status {ended}, {} times)",
+                container.restarts
+            ),
         )
         .help("`autogit logs` shows why"),
-        ("running", Some("unhealthy")) => {
-            Check::failed(NAME, "it runs, and its health check fails").help("`autogit status` shows which part is down")
-        }
+        ("running", Some("unhealthy")) => Check::failed(NAME, "it runs, and its health check fails")
+            .help("`autogit status` shows which part is down"),
         ("running", _) if container.image != declared => Check::warning(
             NAME,
             format!("it runs {}, and the config declares {declared}", container.image),
@@ -87,7 +92,10 @@ fn container(container: Option<&Container>, declared: &str) -> Check {
         .help("`autogit plan` shows the way from one to the other"),
         ("running", _) if container.restarts > 0 => Check::warning(
             NAME,
-            format!("it runs, and Docker had to start it again {} times", container.restarts),
+            format!(
+                "it runs, and Docker had to start it again {} times",
+                container.restarts
+            ),
         )
         .help("`autogit logs` shows why it ended"),
         ("running", _) => Check::ok(NAME, format!("it runs {}", container.image)),
@@ -124,8 +132,11 @@ fn memory(health: &Health, spec: &Deploy) -> Check {
     let profile = spec.docker.profile.unwrap_or_default();
     let found = format!("{} for the profile `{}`", gibibytes(usable), profile.name());
     match usable < profile.told_memory().0 {
-        true => Check::warning(NAME, format!("{found}, which is for {}", gibibytes(profile.memory().0)))
-            .help("give it more, or take a smaller `profile`"),
+        true => Check::warning(
+            NAME,
+            format!("{found}, which is for {}", gibibytes(profile.memory().0)),
+        )
+        .help("give it more, or take a smaller `profile`"),
         false => Check::ok(NAME, found),
     }
 }
@@ -189,8 +200,10 @@ fn release(version: &Told<Release>, now: Timestamp) -> Check {
         true => Check::ok(NAME, found),
         false => Check::warning(
             NAME,
-            format!("{found}: by the calendar {behind} minor versions have come out since, and only the newest \
-                     {MAINTAINED} get security fixes"),
+            format!(
+                "{found}: by the calendar {behind} minor versions have come out since, and only the newest \
+                     {MAINTAINED} get security fixes"
+            ),
         )
         .help(format!(
             "upgrade: the next stop is {}, of which you deploy the last patch",
@@ -203,8 +216,11 @@ fn secrets(files: &Files) -> Check {
     const NAME: &str = "gitlab_secrets";
     match &files.has_secrets {
         Ok(true) => Check::ok(NAME, "the keys that the database is encrypted with are there"),
-        Ok(false) => Check::failed(NAME, "/etc/gitlab/gitlab-secrets.json is not there: what is encrypted cannot be read")
-            .help("restore it from a backup before GitLab is configured again, which would make new keys"),
+        Ok(false) => Check::failed(
+            NAME,
+            "/etc/gitlab/gitlab-secrets.json is not there: what is encrypted cannot be read",
+        )
+        .help("restore it from a backup before GitLab is configured again, which would make new keys"),
         Err(why) => Check::not_known(NAME, why.clone()),
     }
 }
@@ -212,11 +228,8 @@ fn secrets(files: &Files) -> Check {
 fn host_keys(files: &Files) -> Check {
     const NAME: &str = "host_keys";
     match &files.host_keys {
-        Ok(keys) if keys.is_empty() => {
-            Check::failed(NAME, "there is no SSH host key in /etc/gitlab").help(
-                "restore them from a backup: with new ones every user is warned of a changed host",
-            )
-        }
+        Ok(keys) if keys.is_empty() => Check::failed(NAME, "there is no SSH host key in /etc/gitlab")
+            .help("restore them from a backup: with new ones every user is warned of a changed host"),
         Ok(keys) => Check::ok(NAME, keys.join(", ")),
         Err(why) => Check::not_known(NAME, why.clone()),
     }
@@ -227,7 +240,10 @@ fn overrides(files: &Files) -> Check {
     match &files.overrides {
         Ok(lines) if lines.is_empty() => Check::ok(NAME, "/etc/gitlab/gitlab.rb overrides nothing"),
         Ok(lines) => {
-            let lines = lines.iter().take(5).map(|(number, key)| format!("line {number}: {key}"));
+            let lines = lines
+                .iter()
+                .take(5)
+                .map(|(number, key)| format!("line {number}: {key}"));
             Check::warning(
                 NAME,
                 format!(
@@ -245,8 +261,11 @@ fn mail(spec: &Deploy) -> Check {
     const NAME: &str = "mail";
     match &spec.smtp {
         Some(smtp) => Check::ok(NAME, format!("sent through {}", smtp.address)),
-        None => Check::warning(NAME, "none is sent: no password can be reset, and nobody is told of anything")
-            .help("add `smtp:` under `deploy:`"),
+        None => Check::warning(
+            NAME,
+            "none is sent: no password can be reset, and nobody is told of anything",
+        )
+        .help("add `smtp:` under `deploy:`"),
     }
 }
 
@@ -264,16 +283,86 @@ fn place(spec: &Deploy) -> Check {
     }
 }
 
+/// Days that may pass between two backups of a schedule as cron writes it, and one more.
+fn longest_between(schedule: Option<&str>) -> i64 {
+    let fields: Vec<&str> = schedule.unwrap_or_default().split_whitespace().collect();
+    match fields[..] {
+        [_, _, "*", "*", "*"] => 2,
+        [_, _, "*", "*", _] => 8,
+        _ => 32,
+    }
+}
+
+/// Days that may pass before a backup is tried again.
+const VERIFIED_WITHIN: i64 = 60;
+
+fn days_since(at: Timestamp, now: Timestamp) -> i64 {
+    (now.as_second() - at.as_second()) / (24 * 60 * 60)
+}
+
+fn backups(backups: &Told<Backups>, longest: i64, now: Timestamp) -> Check {
+    const NAME: &str = "backup";
+    let backups = match backups {
+        Ok(backups) => backups,
+        Err(why) => return Check::not_known(NAME, why.clone()),
+    };
+    if let Some(error) = &backups.error {
+        return Check::failed(NAME, format!("the last one failed: {error}"))
+            .help("once the cause is gone, `autogit backup create` makes one");
+    }
+    let Some(made) = &backups.made else {
+        return Check::warning(NAME, "none was made yet").help("`autogit backup create` makes one");
+    };
+    let days = days_since(made.at, now);
+    match days > longest {
+        true => Check::warning(NAME, format!("the last one, {}, is {days} days old", made.id))
+            .help("see why none was made since: `systemctl list-timers`, `journalctl`, or the log of cron"),
+        false => Check::ok(NAME, format!("the last one is {}", made.id)),
+    }
+}
+
+fn verified(backups: &Told<Backups>, now: Timestamp) -> Check {
+    const NAME: &str = "backup_verified";
+    let remedy = "`autogit backup verify` restores one into a container of its own";
+    let backups = match backups {
+        Ok(backups) => backups,
+        Err(why) => return Check::not_known(NAME, why.clone()),
+    };
+    if let Some((id, how)) = backups.damaged.iter().next_back() {
+        return Check::warning(NAME, format!("{id} is damaged: {how}")).help(remedy);
+    }
+    match backups
+        .verified
+        .as_ref()
+        .map(|verified| (verified, days_since(verified.at, now)))
+    {
+        None => Check::warning(NAME, "none was ever restored on trial").help(remedy),
+        Some((verified, days)) if days > VERIFIED_WITHIN => Check::warning(
+            NAME,
+            format!(
+                "the last one that was restored on trial, {}, was that {days} days ago",
+                verified.id
+            ),
+        )
+        .help(remedy),
+        Some((verified, _)) => Check::ok(NAME, format!("{} was restored on trial", verified.id)),
+    }
+}
+
 /// Runs the checks that GitLab brings along, which takes a while.
 pub async fn own_checks(instance: &Instance) -> Vec<Check> {
     let (check, secrets) = join!(
         instance.own_check("gitlab:check", &["SANITIZE=true"]),
         instance.own_check("gitlab:doctor:secrets", &[]),
     );
-    let failed = |name, error: instance::Error| Check::failed(name, error.to_string()).maybe_help(error.remedy());
+    let failed =
+        |name, error: instance::Error| Check::failed(name, error.to_string()).maybe_help(error.remedy());
     vec![
         check.map_or_else(|error| failed("gitlab_check", error), |output| own_check(&output)),
-        secrets.map_or_else(|error| failed("gitlab_doctor", error), |output| encrypted(&output)),
+        secrets.map_or_else(
+            |error| failed("gitlab_doctor", error),
+            |output| encrypted(&output),
+        ),
     ]
 }
 
@@ -306,8 +395,11 @@ fn encrypted(output: &str) -> Check {
     match failures.is_empty() {
         true if output.contains("Done!") => Check::ok(NAME, "all that is encrypted can be read"),
         true => Check::not_known(NAME, "`gitlab:doctor:secrets` did not come to its end"),
-        false => Check::failed(NAME, format!("what is encrypted cannot be read: {}", failures.join(", ")))
-            .help("restore the gitlab-secrets.json that it was written with, from a backup, and reconfigure"),
+        false => Check::failed(
+            NAME,
+            format!("what is encrypted cannot be read: {}", failures.join(", ")),
+        )
+        .help("restore the gitlab-secrets.json that it was written with, from a backup, and reconfigure"),
     }
 }
 

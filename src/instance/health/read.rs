@@ -21,7 +21,9 @@ fn component(line: &str) -> Option<Component> {
         _ => return None,
     };
     let (name, rest) = rest.split_once(": ")?;
-    let seconds = rest.split([' ', ',']).find_map(|word| word.strip_suffix('s')?.parse().ok());
+    let seconds = rest
+        .split([' ', ','])
+        .find_map(|word| word.strip_suffix('s')?.parse().ok());
     Some(Component {
         name: name.to_owned(),
         is_up,
@@ -39,7 +41,10 @@ struct Probe {
 
 /// What GitLab answers when it is asked whether it is ready, and after that, in a line of its own, the HTTP status.
 pub(super) fn readiness(output: &str) -> Told<Readiness> {
-    let (answer, status) = output.trim_end().rsplit_once('\n').unwrap_or(("", output.trim_end()));
+    let (answer, status) = output
+        .trim_end()
+        .rsplit_once('\n')
+        .unwrap_or(("", output.trim_end()));
     let status: u16 = status.trim().parse().unwrap_or_default();
     let Ok(Value::Object(answer)) = serde_json::from_str::<Value>(answer) else {
         return Err(match status {
@@ -76,8 +81,16 @@ mod tests {
             .into_iter()
             .map(|component| (component.name, component.is_up, component.seconds))
             .collect();
-        let expected = [("puma", true, 700), ("sidekiq", false, 5), ("redis", false, 1), ("x", false, 0)];
-        assert_eq!(read, expected.map(|(name, up, seconds)| (name.to_owned(), up, seconds)));
+        let expected = [
+            ("puma", true, 700),
+            ("sidekiq", false, 5),
+            ("redis", false, 1),
+            ("x", false, 0),
+        ];
+        assert_eq!(
+            read,
+            expected.map(|(name, up, seconds)| (name.to_owned(), up, seconds))
+        );
     }
 
     #[test]
@@ -93,7 +106,11 @@ mod tests {
         assert!(!ill.is_ready);
         assert_eq!(ill.parts["db_check"].as_deref(), Some("no route"));
         assert_eq!(ill.parts["gitaly_check"], None);
-        for (output, words) in [("\n000", "does not answer"), ("<html>\n502", "502"), ("", "does not answer")] {
+        for (output, words) in [
+            ("\n000", "does not answer"),
+            ("<html>\n502", "502"),
+            ("", "does not answer"),
+        ] {
             assert!(readiness(output).unwrap_err().contains(words), "{output}");
         }
     }

@@ -47,7 +47,8 @@ pub(in super::super) struct Directory {
 impl Facts {
     /// Asks the Engine and, where that runs here, the host.
     pub async fn gather(looker: &Looker, engine: &Engine, blueprint: &Blueprint) -> Result<Self, Error> {
-        let (containers, image) = futures_util::try_join!(looker.containers(&[]), looker.image(&blueprint.image))?;
+        let (containers, image) =
+            futures_util::try_join!(looker.containers(&[]), looker.image(&blueprint.image))?;
         let own = [blueprint.name.clone(), format!("{}-previous", blueprint.name)];
         let (own, others): (Vec<_>, Vec<_>) = containers
             .into_iter()
@@ -78,7 +79,9 @@ impl Facts {
         self.swap = host::swap();
         let wanted = addresses(blueprint).map(|(address, _)| address);
         let free_for_us = wanted.filter(|wanted| !own.iter().any(|own| overlap(*own, *wanted)));
-        self.tried = free_for_us.map(|address| (address, host::listen(address))).collect();
+        self.tried = free_for_us
+            .map(|address| (address, host::listen(address)))
+            .collect();
         let root = PathBuf::from(&self.engine.root_dir);
         let directories: Vec<_> = directories(blueprint).collect();
         for path in directories.iter().map(|(_, path)| *path).chain([root.as_path()]) {
@@ -120,7 +123,10 @@ pub(super) const VOLUMES: [(&str, &str); 3] = [
 /// The volumes that are directories of the host, each with the field that names it.
 pub(super) fn directories(blueprint: &Blueprint) -> impl Iterator<Item = (&'static str, &Path)> {
     VOLUMES.into_iter().filter_map(|(field, inside)| {
-        let source = blueprint.mounts.get(inside).filter(|source| source.starts_with('/'))?;
+        let source = blueprint
+            .mounts
+            .get(inside)
+            .filter(|source| source.starts_with('/'))?;
         Some((field, Path::new(source)))
     })
 }

@@ -22,7 +22,11 @@ pub(super) fn judge(asked: &Asked, facts: &Facts, findings: &mut Findings) {
 fn judge_memory(asked: &Asked, facts: &Facts, findings: &mut Findings) {
     let Size(enough) = asked.profile.memory();
     let Size(least) = asked.profile.least_memory();
-    let needs = format!("the profile `{}` takes {}", asked.profile.name(), gibibytes(enough));
+    let needs = format!(
+        "the profile `{}` takes {}",
+        asked.profile.name(),
+        gibibytes(enough)
+    );
     let host = facts.engine.memory;
     let remedy = match asked.profile {
         Profile::Minimal => "give it more",
@@ -41,7 +45,10 @@ fn judge_memory(asked: &Asked, facts: &Facts, findings: &mut Findings) {
     }
     // One that runs already shows that it can.
     if host < least && asked.is_new {
-        let message = format!("the host has {} of memory, and {needs}: {remedy}", gibibytes(host));
+        let message = format!(
+            "the host has {} of memory, and {needs}: {remedy}",
+            gibibytes(host)
+        );
         findings.refuse("docker.profile", message);
     } else if asked.is_new && host < asked.profile.told_memory().0 {
         let swap = match facts.swap {
@@ -114,9 +121,9 @@ fn judge_directories(asked: &Asked, facts: &Facts, findings: &mut Findings) {
         } else if must_write && !directory.is_writable {
             let what = match directory.is_there {
                 true => format!("{path} cannot be written in: `sudo chown $(id -u) {path}`"),
-                false => format!(
-                    "{path} is not there, and cannot be made: `sudo install -d -o $(id -u) {path}`"
-                ),
+                false => {
+                    format!("{path} is not there, and cannot be made: `sudo install -d -o $(id -u) {path}`")
+                }
             };
             findings.refuse(field, what);
         }

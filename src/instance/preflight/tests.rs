@@ -164,7 +164,11 @@ fn rootless_docker_cannot_have_every_port() {
     refused(
         &found,
         "docker.ports.https",
-        &["port 443", "from 1024 on", "net.ipv4.ip_unprivileged_port_start=443"],
+        &[
+            "port 443",
+            "from 1024 on",
+            "net.ipv4.ip_unprivileged_port_start=443",
+        ],
     );
     let allowed = judged(&blueprint, |facts| {
         facts.engine.rootless = true;
@@ -180,13 +184,20 @@ fn rootless_docker_cannot_have_every_port() {
 
 #[test]
 fn an_address_of_another_host_is_refused() {
-    let blueprint = blueprint("http://git.example.org", json!({"ports": {"http": "192.0.2.1:3000"}}));
+    let blueprint = blueprint(
+        "http://git.example.org",
+        json!({"ports": {"http": "192.0.2.1:3000"}}),
+    );
     let found = judged(&blueprint, |facts| {
         facts
             .tried
             .insert(address("192.0.2.1:3000"), Listening::NoSuchAddress);
     });
-    refused(&found, "docker.ports.http", &["192.0.2.1 is no address of this host"]);
+    refused(
+        &found,
+        "docker.ports.http",
+        &["192.0.2.1 is no address of this host"],
+    );
 }
 
 #[test]
@@ -246,7 +257,10 @@ fn the_engine_has_to_be_one_that_gitlab_and_our_files_can_be_used_with() {
 
 #[test]
 fn what_happens_to_mounts_and_images_is_told() {
-    noted(&judged(&plain(), |facts| facts.image = None), &["18.8.4", "pulled"]);
+    noted(
+        &judged(&plain(), |facts| facts.image = None),
+        &["18.8.4", "pulled"],
+    );
     noted(
         &judged(&plain(), |facts| facts.engine.selinux = true),
         &["SELinux", "`:Z`"],
@@ -287,7 +301,11 @@ fn an_instance_that_runs_is_not_refused_for_its_host() {
     let blueprint = plain();
     let mut facts = facts(&blueprint);
     facts.engine.memory = GIB;
-    facts.filesystems.get_mut(Path::new("/var/lib/docker")).unwrap().free = GIB;
+    facts
+        .filesystems
+        .get_mut(Path::new("/var/lib/docker"))
+        .unwrap()
+        .free = GIB;
     let asked = Asked {
         is_made: false,
         is_new: false,
@@ -333,7 +351,10 @@ fn room_is_judged_where_the_data_goes() {
     noted(&of(10 * GIB), &["10 GiB are free"]);
     noted(&of(25 * GIB - 1), &["24.9 GiB are free"]);
     assert_eq!(of(25 * GIB), Findings::default());
-    let directory = blueprint("http://git.example.org", json!({"volumes": {"data": "/srv/data"}}));
+    let directory = blueprint(
+        "http://git.example.org",
+        json!({"volumes": {"data": "/srv/data"}}),
+    );
     let found = judged(&directory, |facts| {
         facts.filesystems.extend([free("/srv/data", GIB)]);
     });
@@ -343,7 +364,10 @@ fn room_is_judged_where_the_data_goes() {
 #[test]
 fn directories_have_to_be_some_that_can_be_used() {
     let of = |rootless, directory: Directory, read_only| {
-        let blueprint = blueprint("http://git.example.org", json!({"volumes": {"logs": "/srv/logs"}}));
+        let blueprint = blueprint(
+            "http://git.example.org",
+            json!({"volumes": {"logs": "/srv/logs"}}),
+        );
         judged(&blueprint, |facts| {
             facts.engine.rootless = rootless;
             facts.directories.insert("/srv/logs".into(), directory);
@@ -391,7 +415,11 @@ fn directories_have_to_be_some_that_can_be_used() {
         assert_eq!(of(rootless, directory, false), Findings::default());
     }
     let field = "docker.volumes.logs";
-    refused(&of(true, foreign, false), field, &["cannot be written in", "chown"]);
+    refused(
+        &of(true, foreign, false),
+        field,
+        &["cannot be written in", "chown"],
+    );
     refused(
         &of(true, out_of_reach, false),
         field,
@@ -408,6 +436,9 @@ fn a_volume_is_a_name_or_an_absolute_path() {
         let found = judged(&blueprint, |_| ());
         refused(&found, "docker.volumes.config", &[source, "absolute path"]);
     }
-    let named = blueprint("http://git.example.org", json!({"volumes": {"config": "git.lab_1-x"}}));
+    let named = blueprint(
+        "http://git.example.org",
+        json!({"volumes": {"config": "git.lab_1-x"}}),
+    );
     assert_eq!(judged(&named, |_| ()), Findings::default());
 }

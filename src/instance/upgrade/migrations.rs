@@ -139,7 +139,11 @@ fn refusal(left: &[Migration], within: Duration) -> Error {
     let list = |of: &[&Migration]| {
         let lines = of.iter().take(10).map(|migration| {
             let Migration {
-                id, job, table, status, ..
+                id,
+                job,
+                table,
+                status,
+                ..
             } = migration;
             format!("  {id}: {job} of {table} ({status})")
         });
@@ -159,7 +163,10 @@ fn refusal(left: &[Migration], within: Duration) -> Error {
         );
     };
     let remedy = match &*first.status {
-        "paused" => format!("resume it with `gitlab-rake gitlab:background_migrations:resume[{}]`", first.id),
+        "paused" => format!(
+            "resume it with `gitlab-rake gitlab:background_migrations:resume[{}]`",
+            first.id
+        ),
         _ => "retry it in the Admin area under Monitoring > Background migrations".to_owned(),
     };
     Error::failed(
@@ -223,9 +230,15 @@ mod tests {
             "failed to prepare the upgrade: 1 background migration is stuck:\n  main_1: Backfill of users (failed)"
         );
         let paused = refusal(&left("paused"), MINUTE).remedy().unwrap();
-        assert!(paused.contains("background_migrations:resume[main_1]"), "{paused}");
+        assert!(
+            paused.contains("background_migrations:resume[main_1]"),
+            "{paused}"
+        );
         let slow = refusal(&left("active"), MINUTE);
-        assert!(slow.to_string().contains("after 1m 1 background migration is not finished"));
+        assert!(
+            slow.to_string()
+                .contains("after 1m 1 background migration is not finished")
+        );
         assert!(slow.remedy().unwrap().contains("migrations_within"));
     }
 

@@ -35,18 +35,28 @@ fn a_jump_is_refused_with_the_whole_way() {
 fn there_is_no_way_back() {
     for to in ["18.8.3", "18.5.3", "17.11.0"] {
         let refusal = weigh(ce("18.8.4", to)).unwrap_err();
-        assert!(refusal.contains("cannot go back") && refusal.contains("backup restore"), "{refusal}");
+        assert!(
+            refusal.contains("cannot go back") && refusal.contains("backup restore"),
+            "{refusal}"
+        );
     }
 }
 
 #[test]
 fn editions_go_one_way() {
     let (ce, ee) = ("gitlab/gitlab-ce:18.8.4-ce.0", "gitlab/gitlab-ee:18.8.4-ee.0");
-    assert!(weigh(versions(ee, ce)).unwrap_err().contains("convert_to_ee/revert"));
+    assert!(
+        weigh(versions(ee, ce))
+            .unwrap_err()
+            .contains("convert_to_ee/revert")
+    );
     assert_eq!(weigh(versions(ce, ee)), Ok(()));
     assert!(steps(versions(ce, ee), None)[0].contains("becomes the Enterprise Edition"));
     assert_eq!(Release::of_data(b"18.8.4\n").unwrap().edition, Some(Edition::Ce));
-    assert_eq!(Release::of_data(b"18.8.4-ee\n").unwrap().edition, Some(Edition::Ee));
+    assert_eq!(
+        Release::of_data(b"18.8.4-ee\n").unwrap().edition,
+        Some(Edition::Ee)
+    );
 }
 
 #[test]

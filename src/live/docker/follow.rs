@@ -116,7 +116,9 @@ mod tests {
         let pieces = [out("a"), err("x\ny"), out("b\r\nc\n\nd"), err("z")];
         let mut heard = Vec::new();
         let stream = futures_util::stream::iter(pieces.map(Ok));
-        lines(stream, "", |line| heard.push(line.to_owned())).await.unwrap();
+        lines(stream, "", |line| heard.push(line.to_owned()))
+            .await
+            .unwrap();
         assert_eq!(heard, ["x", "ab", "c", "", "d", "yz"]);
     }
 }

@@ -105,7 +105,7 @@ impl Looker {
             userns: has("userns"),
             selinux: has("selinux"),
             root_dir: info.docker_root_dir.unwrap_or_default(),
-            local: self.host.starts_with("unix://"),
+            local: is_local(&self.host),
         })
     }
 
@@ -237,5 +237,36 @@ impl Looker {
         let processes = top.processes.unwrap_or_default().into_iter();
         // The command is the last column, whichever others there are.
         Ok(processes.filter_map(|mut columns| columns.pop()).collect())
+    }
+}
+
+/// Whether the Engine at `host` runs on this host: behind a socket, or a port that only this host reaches.
+fn is_local(host: &str) -> bool {
+    let reached = url::Url::parse(host).ok();
+    let name = reached.as_ref().and_then(url::Url::host_str);
+    let is_loopback = |name: &str| {
+        let name = name.trim_matches(['[', ']']);
+        name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    };
+    host.starts_with("unix://") || name.is_some_and(is_loopback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_local_where_only_this_host_reaches_it() {
+        for host in [
+            "unix:///var/run/docker.sock",
+            "tcp://127.0.0.1:2375",
+            "tcp://localhost:2375",
+            "tcp://[::1]:2375",
+        ] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in ["tcp://10.0.0.5:2375", "tcp://docker.lan:2376"] {
+            assert!(!is_local(host), "{host}");
+        }
     }
 }

@@ -150,15 +150,32 @@ mod tests {
     #[test]
     fn secrets_are_masked_in_a_text_by_their_look() {
         for (line, expected) in [
-            ("took glpat-abcdefghij0123456789.01.0w12 of root", "took [secret] of root"),
-            ("GET /api/v4/user?private_token=hunter22&page=1", "GET /api/v4/user?private_token=[secret]&page=1"),
+            (
+                "took glpat-abcdefghij0123456789.01.0w12 of root",
+                "took [secret] of root",
+            ),
+            (
+                "GET /api/v4/user?private_token=hunter22&page=1",
+                "GET /api/v4/user?private_token=[secret]&page=1",
+            ),
             ("PRIVATE-TOKEN: hunter22, next", "PRIVATE-TOKEN: [secret], next"),
-            ("clone https://ada:hunter22@example.org/x", "clone https://[secret]@example.org/x"),
-            (r#"{"url":"http://u:p@h/","n":1}"#, r#"{"url":"http://[secret]@h/","n":1}"#),
+            (
+                "clone https://ada:hunter22@example.org/x",
+                "clone https://[secret]@example.org/x",
+            ),
+            (
+                r#"{"url":"http://u:p@h/","n":1}"#,
+                r#"{"url":"http://[secret]@h/","n":1}"#,
+            ),
         ] {
             assert_eq!(text(line), expected);
         }
-        for line in ["gitlab-rails runner", "a token: none", "https://example.org/@ada:x", "glpat-short"] {
+        for line in [
+            "gitlab-rails runner",
+            "a token: none",
+            "https://example.org/@ada:x",
+            "glpat-short",
+        ] {
             assert_eq!(text(line), line);
         }
     }

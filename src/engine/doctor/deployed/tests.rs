@@ -4,12 +4,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::doctor::State;
-use crate::instance::health::Component;
+use crate::instance::health::{Backup, Component};
 use crate::live::docker::Engine;
 
 fn spec(more: Value) -> Deploy {
     let mut spec = json!({"docker": {"image": IMAGE}});
-    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    spec.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     serde_json::from_value(spec).unwrap()
 }
 
@@ -42,6 +44,18 @@ fn well() -> Health {
             free: 50 * GIB,
             size: 100 * GIB,
         }],
+        backups: Ok(Backups {
+            made: Some(backup("b2", "2026-01-31T03:00:00Z")),
+            verified: Some(backup("b1", "2026-01-20T03:00:00Z")),
+            ..Backups::default()
+        }),
+    }
+}
+
+fn backup(id: &str, at: &str) -> Backup {
+    Backup {
+        id: id.into(),
+        at: at.parse().unwrap(),
     }
 }
 
@@ -70,6 +84,51 @@ fn judged(spec: &Deploy, health: &Health, files: Option<&Files>) -> Vec<Check> {
     })
 }
 
+/// What is declared where it is backed up each night.
+fn nightly() -> Deploy {
+    let target = json!({"restic": {"repository": "sftp:nas:/gitlab", "password": {"env": "P"}}});
+    spec(json!({"backup": {"schedule": "15 3 * * *", "to": target}}))
+}
+
+#[test]
+fn backups_have_to_be_made_and_tried() {
+    let of = |name: &str, change: fn(&mut Backups)| {
+        let mut health = well();
+        change(health.backups.as_mut().unwrap());
+        let checks = judged(&nightly(), &health, None);
+        checks.into_iter().find(|check| check.name == name).unwrap()
+    };
+    let cases: [(&str, State, &str, fn(&mut Backups)); 6] = [
+        ("backup", State::Ok, "b2", |_| ()),
+        ("backup", State::Failed, "disk full", |it| {
+            it.error = Some("disk full".into())
+        }),
+        ("backup", State::Warning, "none was made", |it| it.made = None),
+        ("backup", State::Warning, "4 days old", |it| {
+            it.made = Some(backup("b2", "2026-01-27T03:00:00Z"))
+        }),
+        ("backup_verified", State::Warning, "none was ever", |it| {
+            it.verified = None
+        }),
+        ("backup_verified", State::Warning, "b2 is damaged", |it| {
+            it.damaged.insert("b2".into(), "short".into());
+        }),
+    ];
+    for (name, state, words, change) in cases {
+        let check = of(name, change);
+        assert!(check.state == state && check.found.contains(words), "{check:?}");
+        assert_eq!(check.remedy.is_some(), state != State::Ok);
+    }
+    for (schedule, days) in [
+        ("15 3 * * *", 2),
+        ("0 */6 * * *", 2),
+        ("0 3 * * 0", 8),
+        ("0 3 1 * *", 32),
+    ] {
+        assert_eq!(longest_between(Some(schedule)), days, "{schedule}");
+    }
+}
+
 /// Expects a check to stand so, with these words, after what was well was changed.
 #[track_caller]
 fn expect(name: &str, state: State, words: &str, change: impl FnOnce(&mut Health, &mut Files)) {
@@ -82,7 +141,10 @@ fn expect(name: &str, state: State, words: &str, change: impl FnOnce(&mut Health
     let said = format!("{} {}", check.found, check.remedy.clone().unwrap_or_default());
     assert!(said.contains(words), "{said}");
     // Whoever is told that something is wrong is told what to do.
-    assert_eq!(check.remedy.is_some(), matches!(state, State::Warning | State::Failed));
+    assert_eq!(
+        check.remedy.is_some(),
+        matches!(state, State::Warning | State::Failed)
+    );
 }
 
 #[test]
@@ -93,7 +155,7 @@ fn nothing_is_wrong_with_what_is_well() {
     }));
     let checks = judged(&spec, &well(), Some(&files()));
     assert!(checks.iter().all(|check| check.state == State::Ok), "{checks:#?}");
-    assert_eq!(checks.len(), 12);
+    assert_eq!(checks.len(), 14);
 }
 
 fn container_is(change: fn(&mut Container)) -> impl FnOnce(&mut Health, &mut Files) {
@@ -103,7 +165,9 @@ fn container_is(change: fn(&mut Container)) -> impl FnOnce(&mut Health, &mut Fil
 #[test]
 fn a_container_is_judged_by_the_worst_that_is_known_of_it() {
     let (failed, warning) = (State::Failed, State::Warning);
-    expect("container", failed, "autogit apply", |health, _| health.container = None);
+    expect("container", failed, "autogit apply", |health, _| {
+        health.container = None
+    });
     let cases: [(State, &str, fn(&mut Container)); 6] = [
         (failed, "want of memory", |it| it.out_of_memory = true),
         (failed, "again and again (exit status 1, 9 times)", |it| {
@@ -115,9 +179,13 @@ fn a_container_is_judged_by_the_worst_that_is_known_of_it() {
             it.state = "exited".into();
             it.exit_code = Some(137);
         }),
-        (failed, "health check fails", |it| it.health = Some("unhealthy".into())),
+        (failed, "health check fails", |it| {
+            it.health = Some("unhealthy".into())
+        }),
         (warning, "start it again 2 times", |it| it.restarts = 2),
-        (warning, "autogit plan", |it| it.image = "gitlab/gitlab-ce:18.7.0-ce.0".into()),
+        (warning, "autogit plan", |it| {
+            it.image = "gitlab/gitlab-ce:18.7.0-ce.0".into()
+        }),
     ];
     for (state, words, change) in cases {
         expect("container", state, words, container_is(change));
@@ -160,9 +228,14 @@ fn what_cannot_be_made_again_is_missed() {
     expect("host_keys", State::Failed, "from a backup", |_, files| {
         files.host_keys = Ok(Vec::new());
     });
-    expect("gitlab_rb", State::Warning, "line 7: nginx['listen_port']", |_, files| {
-        files.overrides = Ok(vec![(7, "nginx['listen_port']".into())]);
-    });
+    expect(
+        "gitlab_rb",
+        State::Warning,
+        "line 7: nginx['listen_port']",
+        |_, files| {
+            files.overrides = Ok(vec![(7, "nginx['listen_port']".into())]);
+        },
+    );
     expect("gitlab_rb", State::NotKnown, "permission", |_, files| {
         files.overrides = Err("permission denied".into());
     });
@@ -180,9 +253,14 @@ fn a_release_that_gets_no_fixes_is_warned_of() {
     assert_eq!(at("18.8.4", "2026-04-30"), 3);
     assert_eq!(at("18.0.0", "2025-05-31"), 0);
     assert_eq!(at("17.11.0", "2025-05-31"), 1);
-    expect("release", State::Warning, "the next stop is 17.11", |health, _| {
-        health.version = Ok(Release::parse("17.9.1").unwrap());
-    });
+    expect(
+        "release",
+        State::Warning,
+        "the next stop is 17.11",
+        |health, _| {
+            health.version = Ok(Release::parse("17.9.1").unwrap());
+        },
+    );
 }
 
 #[test]
@@ -191,7 +269,10 @@ fn backups_have_to_be_elsewhere() {
     for (spec, words) in [(spec(json!({})), "no backup"), (spec(here), "lost with it")] {
         let checks = judged(&spec, &well(), None);
         let check = checks.iter().find(|check| check.name == "backup_place").unwrap();
-        assert!(check.state == State::Warning && check.found.contains(words), "{check:?}");
+        assert!(
+            check.state == State::Warning && check.found.contains(words),
+            "{check:?}"
+        );
     }
 }
 
@@ -203,10 +284,15 @@ fn what_gitlabs_own_checks_print_is_judged() {
     let check = own_check(wrong);
     assert!(check.state == State::Failed && check.found.ends_with("finds: Uploads directory exists? ... no"));
     let told = |count| {
-        format!("I, [2026] INFO -- : - ApplicationSetting failures: {count}\nI, [2026] INFO -- : - User failures: 0\nDone!\n")
+        format!(
+            "I, [2026] INFO -- : - ApplicationSetting failures: {count}\nI, [2026] INFO -- : - User failures: 0\nDone!\n"
+        )
     };
     assert_eq!(encrypted(&told(0)).state, State::Ok);
     let check = encrypted(&told(3));
-    assert!(check.state == State::Failed && check.found.contains("3 of ApplicationSetting"), "{check:?}");
+    assert!(
+        check.state == State::Failed && check.found.contains("3 of ApplicationSetting"),
+        "{check:?}"
+    );
     assert_eq!(encrypted("rake aborted!").state, State::NotKnown);
 }
