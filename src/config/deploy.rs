@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Edition, SecretRef};
 
-pub use backup::{Backup, Encryption, Keep, Target};
+pub use backup::{Backup, Cron, Encryption, Keep, Target};
 pub(super) use check::{check, remarks};
 pub use docker::{Docker, Limits, Ports, Profile, Publish, Restart, Ulimit, Volumes};
 pub use listeners::{Listener, Service};

@@ -7,7 +7,7 @@ mod services;
 use url::Url;
 
 use super::super::shape::FieldProblem;
-use super::{Deploy, omnibus, sign_in};
+use super::{Deploy, backup, omnibus, sign_in};
 
 /// Everything that is wrong with `deploy` as the GitLab at `url`. Fields are named from `deploy` on.
 pub(in crate::config) fn check(deploy: &Deploy, url: &Url) -> Vec<FieldProblem> {
@@ -18,12 +18,18 @@ pub(in crate::config) fn check(deploy: &Deploy, url: &Url) -> Vec<FieldProblem> 
     if let Some(sign_in) = &deploy.sign_in {
         problems.extend(sign_in::check(sign_in, deploy.edition()));
     }
+    problems.extend(deploy.backup.iter().flat_map(backup::check));
     problems
 }
 
 /// What is allowed in `deploy`, and hardly meant.
 pub(in crate::config) fn remarks(deploy: &Deploy) -> Vec<FieldProblem> {
-    deploy.sign_in.as_ref().map(sign_in::remarks).unwrap_or_default()
+    let mut remarks = deploy.sign_in.as_ref().map(sign_in::remarks).unwrap_or_default();
+    if deploy.backup.as_ref().is_some_and(super::Backup::exposes) {
+        let remark = "backups hold GitLab's secrets, and whoever can read one can read them: add `encrypt: {age: [PUBLIC KEY]}`";
+        remarks.push(problem("backup", remark));
+    }
+    remarks
 }
 
 /// A complaint, and what to do about it, about a field.
