@@ -60,6 +60,15 @@ impl Instance {
         Ok(())
     }
 
+    /// Makes another token: the data of GitLab is not what the kept one was made in.
+    pub(super) async fn renew_token(&self, heard: &dyn Heard) -> Result<(), Error> {
+        if self.token_is_ours() {
+            heard.phase("making AutoGit's token");
+            self.make_token(self.name()).await?;
+        }
+        Ok(())
+    }
+
     async fn make_token(&self, name: &str) -> Result<(), Error> {
         let pending = self.place.pending_token();
         let token = self.pending()?;

@@ -74,6 +74,8 @@ pub struct Instance {
     token: Option<SecretRef>,
     /// A certificate authority to trust at its URL.
     ca_file: Option<PathBuf>,
+    /// The config that declares it; `None`: nothing that runs later can find it.
+    config_file: Option<PathBuf>,
     looker: Looker,
 }
 
@@ -137,6 +139,7 @@ impl Instance {
             secrets,
             token: None,
             ca_file: None,
+            config_file: None,
         })
     }
 
@@ -145,6 +148,14 @@ impl Instance {
         Instance {
             token,
             ca_file,
+            ..self
+        }
+    }
+
+    /// This instance, as a config file declares it: backups are made by that on a schedule.
+    pub fn declared_in(self, config: &Path) -> Self {
+        Instance {
+            config_file: Some(config.to_owned()),
             ..self
         }
     }

@@ -6,6 +6,7 @@ mod exec;
 mod follow;
 mod hands;
 mod looker;
+mod transfer;
 
 pub use error::Error;
 pub use exec::Output;
@@ -13,9 +14,12 @@ pub use follow::Which;
 pub use hands::Hands;
 pub use looker::{Engine, Looker};
 
+/// How the Engine is addressed unless somebody says otherwise.
+pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
 /// How the Engine is addressed: `unix:///var/run/docker.sock`. What a config says comes first, then `DOCKER_HOST`.
 pub fn host(configured: Option<&str>) -> String {
     let environment = || std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     let host = configured.map(str::to_owned).or_else(environment);
-    host.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
+    host.unwrap_or_else(|| DEFAULT_HOST.to_owned())
 }

@@ -88,6 +88,7 @@ class User
     Standin::Sandbox.call(:get, '/api/v4/users?per_page=100').map { |shown| new(shown) }
   end
 
+  def self.count = all.size
   def self.find_by_username(username) = all.find { |user| user.username == username }
   def self.find_by_username!(username) = find_by_username(username) || raise(ActiveRecord::RecordNotFound, "Couldn't find User")
   def self.find_by(**conditions) = Relation.new(all).find_by(**conditions)
@@ -123,6 +124,10 @@ class User
     attributes.each { |key, value| public_send("#{key}=", value) }
     save!
   end
+end
+
+class Project
+  def self.count = Standin::Sandbox.call(:get, '/api/v4/projects?per_page=100').size
 end
 
 class PersonalAccessToken
