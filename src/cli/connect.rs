@@ -277,7 +277,8 @@ impl<'a> Access<'a> {
         let gitlab = &config.gitlab;
         let folder = folder(&self.global.config);
         let ca_file = gitlab.ca_file.as_ref().map(|file| folder.join(file));
-        Ok(Some(opened.await?.reached(gitlab.token.clone(), ca_file)))
+        let opened = opened.await?.reached(gitlab.token.clone(), ca_file);
+        Ok(Some(opened.declared_in(&self.global.config)))
     }
 
     async fn settings(&self, token: Option<&SecretRef>) -> Result<Settings, Problem> {

@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. Each command is a file, and calls the library.
 
 mod apply;
+mod backup;
 mod comment;
 mod complete;
 mod connect;
@@ -85,6 +86,7 @@ enum Command {
     Ledger(ledger::Args),
     State(state::Args),
     Unlock(unlock::Args),
+    Backup(backup::Args),
     Schema(schema::Args),
     Sandbox(sandbox::Args),
     Completions(complete::Args),
@@ -107,6 +109,7 @@ pub fn run() -> ExitCode {
         Command::Ledger(args) => block_on(args.run(&global)),
         Command::State(args) => block_on(args.run(&global)),
         Command::Unlock(args) => block_on(args.run(&global)),
+        Command::Backup(args) => block_on(args.run(&global)),
         Command::Schema(args) => args.run(),
         Command::Sandbox(args) => block_on(args.run(&global)),
         Command::Completions(args) => args.run(),

@@ -1,11 +1,11 @@
 //! What a command leaves behind: its exit code, its error, its log.
 
 use std::fs::OpenOptions;
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 
-use anstream::{AutoStream, ColorChoice, eprintln};
+use anstream::{AutoStream, ColorChoice, eprint, eprintln};
 use tracing_subscriber::EnvFilter;
 
 use super::Global;
@@ -162,6 +162,20 @@ pub fn stdout_color() -> bool {
 /// Whether somebody can be asked.
 pub fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a question, to which only `yes` is a yes. `otherwise`: what to do where nobody can be asked.
+pub fn confirm(question: &str, otherwise: &str) -> Result<bool, Problem> {
+    if !can_ask() {
+        return Err(Problem::new("failed to ask whether to go on: there is no terminal").help(otherwise));
+    }
+    eprint!("{question} Only `yes` is taken for an answer: ");
+    let mut answer = String::new();
+    let asked = std::io::stderr()
+        .flush()
+        .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    asked.map_err(|error| Problem::new(format!("failed to read the answer: {error}")))?;
+    Ok(answer.trim() == "yes")
 }
 
 /// Sends the log where the arguments say: nowhere, to standard error, to a file.

@@ -1,14 +1,13 @@
 //! A run of a command that writes: a plan is shown, agreed to, carried out, recorded, reported.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anstream::{eprint, eprintln};
+use anstream::eprintln;
 use tokio::sync::watch;
 
-use super::output::can_ask;
+use super::output::{can_ask, confirm};
 use super::progress::Lines;
 use super::report::Outcome;
 use super::stage::Agreed;
@@ -59,23 +58,14 @@ impl Leave {
         if self.yes {
             return Ok(Some(self.allow.iter().copied().collect()));
         }
-        if !can_ask() {
-            return Err(
-                Problem::new("failed to ask whether to apply: there is no terminal").help(
-                    "say --yes, or review a saved plan: `autogit plan --out FILE`, then `autogit apply FILE`",
-                ),
-            );
+        if can_ask() {
+            for warning in render::warnings(plan) {
+                eprintln!("\u{1b}[1;33m!\u{1b}[0m {warning}");
+            }
         }
-        for warning in render::warnings(plan) {
-            eprintln!("\u{1b}[1;33m!\u{1b}[0m {warning}");
-        }
-        eprint!("Apply this plan? Only `yes` is taken for an answer: ");
-        let mut answer = String::new();
-        let asked = std::io::stderr()
-            .flush()
-            .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-        asked.map_err(|error| Problem::new(format!("failed to read the answer: {error}")))?;
-        Ok((answer.trim() == "yes").then(everything))
+        let otherwise =
+            "say --yes, or review a saved plan: `autogit plan --out FILE`, then `autogit apply FILE`";
+        Ok(confirm("Apply this plan?", otherwise)?.then(everything))
     }
 }
 

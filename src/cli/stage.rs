@@ -211,23 +211,32 @@ impl Bringing<'_> {
             eprintln!("Nothing was changed.");
             return Ok(Brought::Not(Exit::Declined));
         };
-        let step = self.stage.step().expect("there is something to bring about");
-        let forbidden = step.forbidden(&allowed);
-        if let Some(impact) = forbidden.last() {
-            let word = impact.permission().unwrap_or_default();
-            Problem::new(format!(
-                "failed to {} {}: it {impact}",
-                step.action.verb(),
-                step.address
-            ))
-            .help(format!("allow it with --allow {word}, or apply without --yes"))
-            .print();
-            return Ok(Brought::Not(Exit::Declined));
+        for step in &self.stage.plan.steps {
+            if let Some(impact) = step.forbidden(&allowed).last() {
+                let word = impact.permission().unwrap_or_default();
+                Problem::new(format!(
+                    "failed to {} {}: it {impact}",
+                    step.action.verb(),
+                    step.address
+                ))
+                .help(format!("allow it with --allow {word}, or apply without --yes"))
+                .print();
+                return Ok(Brought::Not(Exit::Declined));
+            }
         }
         let phases = Phases::new();
         let mut interrupt = self.claimed.interrupt.subscribe();
+        let mut done = Vec::new();
+        let note = |step: &Step| {
+            done.push((step.address.clone(), step.action));
+            if self.format == Format::Text {
+                phases
+                    .0
+                    .suspend(|| println!("  {} {}", step.action.done(), step.address));
+            }
+        };
         tokio::select! {
-            done = self.stage.carry_out(&self.claimed.store, &phases) => done?,
+            done = self.stage.carry_out(&self.claimed.store, &phases, note) => done?,
             () = interrupted(&mut interrupt) => {
                 phases.0.finish_and_clear();
                 eprintln!("Interrupted: apply again to go on where it stopped.");
@@ -236,11 +245,8 @@ impl Bringing<'_> {
         }
         phases.0.finish_and_clear();
         self.claimed.access.forget_token();
-        if self.format == Format::Text {
-            println!("  {} {}", step.action.done(), step.address);
-        }
         Ok(Brought::About {
-            done: vec![(step.address.clone(), step.action)],
+            done,
             agreed: Agreed::to(&outlook.plan),
         })
     }
@@ -270,6 +276,11 @@ impl Phases {
         };
         bar.enable_steady_tick(Duration::from_millis(120));
         Phases(bar)
+    }
+
+    /// Nothing is shown any more.
+    pub fn end(self) {
+        self.0.finish_and_clear();
     }
 }
 

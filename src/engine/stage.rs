@@ -7,7 +7,8 @@ use super::state::{FingerprintKey, Ledger, StateError, Store};
 use super::{About, Error, Targets, secrets, survey};
 use crate::config::{Config, Prune};
 use crate::core::planner::{self, Inputs};
-use crate::core::{Entry, Live, Plan, Step};
+use crate::core::{Entry, Fields, Live, Plan, Step};
+use crate::instance::backup::schedule::{self, Timetable};
 use crate::instance::{self, Heard, Instance, Known, Left, Site};
 use crate::kinds;
 
@@ -19,6 +20,7 @@ pub struct Stage {
     pub site: Site,
     /// What is to be done.
     pub plan: Plan,
+    timetable: Option<Timetable>,
     ledger: Ledger,
     key: FingerprintKey,
 }
@@ -48,11 +50,16 @@ impl Stage {
             fingerprint: &|address, field, value| key.of(address, field, value),
             resolves,
         };
-        let plan = instance.plan(&site, &known).await;
+        let timetable = Timetable::survey(&instance).await?;
+        let mut plan = instance.plan(&site, &known).await;
+        if let Some(timetable) = &timetable {
+            plan = plan.then(timetable.plan(&known));
+        }
         Ok(Stage {
             instance,
             site,
             plan,
+            timetable,
             ledger,
             key,
         })
@@ -60,36 +67,62 @@ impl Stage {
 
     /// Whether there is anything to do or to tell.
     pub fn has_something(&self) -> bool {
-        self.step().is_some() || !self.plan.problems.is_empty()
+        !self.plan.steps.is_empty() || !self.plan.problems.is_empty()
     }
 
-    /// The step that changes the instance.
-    pub fn step(&self) -> Option<&Step> {
-        self.plan.steps.first()
-    }
-
-    /// Does what is planned, and records it.
+    /// Does what is planned, and records each step once it is done. `done` is told of it.
     ///
     /// # Errors
     /// When something failed.
-    pub async fn carry_out(&self, store: &Store, heard: &dyn Heard) -> Result<(), StageError> {
-        let Some(step) = self.step() else { return Ok(()) };
+    pub async fn carry_out(
+        &self,
+        store: &Store,
+        heard: &dyn Heard,
+        mut done: impl FnMut(&Step),
+    ) -> Result<(), StageError> {
+        let mut ledger = self.ledger.clone();
+        for step in &self.plan.steps {
+            let entry = match &*step.address.kind {
+                schedule::KIND => self.apply_schedule(step).await?,
+                _ => Some(self.apply_instance(step, heard).await?),
+            };
+            match entry {
+                Some(entry) => ledger.resources.insert(step.address.clone(), entry),
+                None => ledger.resources.remove(&step.address),
+            };
+            store.save(ledger.clone()).await?;
+            ledger.serial += 1;
+            done(step);
+        }
+        Ok(())
+    }
+
+    async fn apply_instance(&self, step: &Step, heard: &dyn Heard) -> Result<Entry, StageError> {
         let applied = self.instance.apply(&self.site, step, heard).await?;
-        let asked = &step.value;
-        let mut entry = Entry {
-            id: applied.id,
-            origin: step.origin,
-            fingerprints: survey::fingerprints(&self.key, &step.address, asked, &applied.value),
-            guards: None,
-        };
+        let mut entry = self.entry(step, applied.id, &applied.value);
         for (field, secret) in &applied.secrets {
             let value = serde_json::Value::from(secrecy::ExposeSecret::expose_secret(secret));
             let print = self.key.of(&step.address, field, &value);
             entry.fingerprints.insert(field.clone(), print);
         }
-        let mut ledger = self.ledger.clone();
-        ledger.resources.insert(step.address.clone(), entry);
-        Ok(store.save(ledger).await?)
+        Ok(entry)
+    }
+
+    async fn apply_schedule(&self, step: &Step) -> Result<Option<Entry>, StageError> {
+        let Some(timetable) = &self.timetable else {
+            return Ok(None);
+        };
+        let applied = timetable.apply(step).await?;
+        Ok(applied.map(|(id, value)| self.entry(step, id, &value)))
+    }
+
+    fn entry(&self, step: &Step, id: String, applied: &Fields) -> Entry {
+        Entry {
+            id,
+            origin: step.origin,
+            fingerprints: survey::fingerprints(&self.key, &step.address, &step.value, applied),
+            guards: None,
+        }
     }
 }
 
@@ -98,15 +131,20 @@ pub struct Departure {
     /// What becomes of it.
     pub plan: Plan,
     left: Left,
+    timetable: Option<Timetable>,
     ledger: Ledger,
 }
 
 impl Departure {
-    /// Looks for one in the ledger, and plans. `state` is AutoGit's directory beside the config.
+    /// Looks for one in the ledger, and plans. `state` is AutoGit's directory beside the config, `file` the config itself.
     ///
     /// # Errors
     /// When Docker does not answer, or state cannot be used.
-    pub async fn survey(config: &Config, state: &Path, store: &Store) -> Result<Option<Self>, StageError> {
+    pub async fn survey(
+        config: &Config,
+        (state, file): (&Path, &Path),
+        store: &Store,
+    ) -> Result<Option<Self>, StageError> {
         if config.gitlab.deploy.is_some() {
             return Ok(None);
         }
@@ -116,8 +154,24 @@ impl Departure {
             return Ok(None);
         };
         let left = Left::open(state, address.key.path.as_str()).await?;
-        let plan = left.plan(address, entry, config.prune != Prune::None).await?;
-        Ok(Some(Departure { plan, left, ledger }))
+        let mut plan = left.plan(address, entry, config.prune != Prune::None).await?;
+        // A schedule of what is not deployed could only fail.
+        let timetable = Timetable::left(address.key.path.as_str(), file).await?;
+        if let Some(timetable) = &timetable {
+            let key = store.fingerprint_key().await?;
+            let known = Known {
+                ledger: &ledger.resources,
+                fingerprint: &|address, field, value| key.of(address, field, value),
+                resolves: false,
+            };
+            plan = plan.then(timetable.plan(&known));
+        }
+        Ok(Some(Departure {
+            plan,
+            left,
+            timetable,
+            ledger,
+        }))
     }
 
     /// Does what is planned, and records it.
@@ -127,7 +181,10 @@ impl Departure {
     pub async fn carry_out(&self, store: &Store, heard: &dyn Heard) -> Result<(), StageError> {
         let mut ledger = self.ledger.clone();
         for step in &self.plan.steps {
-            self.left.carry_out(step, heard).await?;
+            match (&*step.address.kind, &self.timetable) {
+                (schedule::KIND, Some(timetable)) => timetable.apply(step).await.map(drop)?,
+                _ => self.left.carry_out(step, heard).await?,
+            }
             ledger.resources.remove(&step.address);
         }
         Ok(store.save(ledger).await?)
