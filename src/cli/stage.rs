@@ -60,7 +60,8 @@ pub async fn departure(
     if instance.sandbox {
         return Ok(None);
     }
-    Ok(Departure::survey(config, &state_folder(global), store).await?)
+    let files = (&*state_folder(global), &*global.config);
+    Ok(Departure::survey(config, files, store).await?)
 }
 
 /// Sees to an instance that the config does not deploy any more, after asking. All that lives on it was seen to before.

@@ -5,6 +5,7 @@ mod cli;
 mod comment;
 mod contract;
 mod deploy;
+mod deploy_backup;
 mod deploy_adopt;
 mod deploy_drift;
 mod deploy_day_two;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         comment::trials(),
         deploy::trials(),
         deploy_reach::trials(),
+        deploy_backup::trials(),
         deploy_adopt::trials(),
         deploy_drift::trials(),
         deploy_day_two::trials(),
