@@ -70,7 +70,11 @@ pub async fn depart(run: &mut Run<'_>, leave: &Leave, departure: &Departure) -> 
     run.show(plan, &[]);
     leave.check_size(plan)?;
     let allowed = leave.consent(plan)?;
-    let is_allowed = |step: &Step| allowed.as_ref().is_some_and(|allowed| step.forbidden(allowed).is_empty());
+    let is_allowed = |step: &Step| {
+        allowed
+            .as_ref()
+            .is_some_and(|allowed| step.forbidden(allowed).is_empty())
+    };
     if let Some(step) = plan.steps.iter().find(|step| !is_allowed(step)) {
         let failure = (step.address.clone(), step.action, Failure::HeldBack);
         run.outcome.last.failures.push(failure);
@@ -80,7 +84,9 @@ pub async fn depart(run: &mut Run<'_>, leave: &Leave, departure: &Departure) -> 
     departure.carry_out(&run.session.store, &phases).await?;
     phases.0.finish_and_clear();
     let steps = plan.steps.iter();
-    run.outcome.done.extend(steps.map(|step| (step.address.clone(), step.action)));
+    run.outcome
+        .done
+        .extend(steps.map(|step| (step.address.clone(), step.action)));
     Ok(())
 }
 

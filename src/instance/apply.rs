@@ -84,7 +84,10 @@ impl Instance {
         let ways: Vec<Way> = changes.map(rules::way).collect();
         let way = ways.iter().copied().max().unwrap_or(Way::Aside);
         let standing = self.standing().await?;
-        if let (Some(found), Some(container)) = (Found::of(&site.live), standing.current.as_ref().or(standing.aside.as_ref())) {
+        if let (Some(found), Some(container)) = (
+            Found::of(&site.live),
+            standing.current.as_ref().or(standing.aside.as_ref()),
+        ) {
             own_file::comment_out(&work.hands, &docker_id(container), &found.overriding, heard).await?;
         }
         match (standing.current, standing.aside) {

@@ -45,7 +45,10 @@ pub(super) fn asked(spec: &Deploy, blueprint: &Blueprint, live: &Live) -> Asked 
     let mut whole = declared.clone();
     exactly(&mut whole, &present.value, &MAPS);
     if found.is_ours {
-        return Asked { value: whole, problems };
+        return Asked {
+            value: whole,
+            problems,
+        };
     }
     let mut lenient = leniently(spec, declared);
     if found.sees_files {
@@ -60,10 +63,16 @@ pub(super) fn asked(spec: &Deploy, blueprint: &Blueprint, live: &Live) -> Asked 
         false => way >= Way::Reconfigure,
     });
     if !needs_new {
-        return Asked { value: lenient, problems };
+        return Asked {
+            value: lenient,
+            problems,
+        };
     }
     problems.extend(within(present));
-    Asked { value: whole, problems }
+    Asked {
+        value: whole,
+        problems,
+    }
 }
 
 /// Leaves the data where it is: a place that differs is told as a problem, and is not changed.
@@ -102,8 +111,13 @@ fn leniently(spec: &Deploy, mut asked: Fields) -> Fields {
     ];
     let unsaid = |port: &str| said.contains(&(port, false));
     retain(&mut asked, "ports", |port| !unsaid(port));
-    let logs = docker.volumes.as_ref().is_some_and(|volumes| volumes.logs.is_some());
-    retain(&mut asked, "mounts", |path| path != MOUNT && (logs || path != "/var/log/gitlab"));
+    let logs = docker
+        .volumes
+        .as_ref()
+        .is_some_and(|volumes| volumes.logs.is_some());
+    retain(&mut asked, "mounts", |path| {
+        path != MOUNT && (logs || path != "/var/log/gitlab")
+    });
     retain(&mut asked, "settings", |key| key != ROOT_PASSWORD);
     asked
 }
@@ -117,7 +131,8 @@ fn retain(fields: &mut Fields, map: &str, mut keep: impl FnMut(&str) -> bool) {
 /// Asks that there is nothing in these maps, and no secret, beside what is asked for.
 fn exactly(asked: &mut Fields, live: &Fields, maps: &[&str]) {
     for map in maps {
-        if let (Some(Value::Object(asked)), Some(Value::Object(live))) = (asked.get_mut(*map), live.get(*map)) {
+        if let (Some(Value::Object(asked)), Some(Value::Object(live))) = (asked.get_mut(*map), live.get(*map))
+        {
             nothing_beside(asked, live);
         }
     }
@@ -153,28 +168,38 @@ fn left_behind(spec: &Deploy, blueprint: &Blueprint, present: &Present) -> Optio
         true => format!("docker.volumes.{name}"),
         false => "docker.volumes".to_owned(),
     };
-    let places = PLACES.iter().filter_map(|(path, name)| Some(format!("{name}: {}", live(path)?)));
+    let places = PLACES
+        .iter()
+        .filter_map(|(path, name)| Some(format!("{name}: {}", live(path)?)));
     let places = places.collect::<Vec<_>>().join(", ");
-    let asked = blueprint.mounts.get(*path).map(String::as_str).unwrap_or_default();
+    let asked = blueprint
+        .mounts
+        .get(*path)
+        .map(String::as_str)
+        .unwrap_or_default();
     let container = &blueprint.name;
-    Some((field, match live(path) {
-        Some(place) => format!(
-            "{path} of the container is on {place}, and would stay behind there: write `volumes: {{{places}}}` under \
+    Some((
+        field,
+        match live(path) {
+            Some(place) => format!(
+                "{path} of the container is on {place}, and would stay behind there: write `volumes: {{{places}}}` under \
              `docker`. To move it, stop the container, copy {place} to {asked}, and remove the container before you apply"
-        ),
-        None => format!(
-            "{path} is within the container itself, and would be lost with it: stop the container, copy the directory \
+            ),
+            None => format!(
+                "{path} is within the container itself, and would be lost with it: stop the container, copy the directory \
              (`docker cp -a {container}:{path}/. DIRECTORY`), write the copy as `volumes: {{{name}: DIRECTORY}}` under \
              `docker`, and remove the container before you apply"
-        ),
-    }))
+            ),
+        },
+    ))
 }
 
 /// What is mounted within the data, which no config can ask for.
 fn within(present: &Present) -> Option<(String, String)> {
     let mounts = present.value.get("mounts")?.as_object()?;
     let inner = |path: &&String| {
-        DATA.iter().any(|(data, _)| path.strip_prefix(data).is_some_and(|rest| rest.starts_with('/')))
+        DATA.iter()
+            .any(|(data, _)| path.strip_prefix(data).is_some_and(|rest| rest.starts_with('/')))
     };
     let path = mounts.keys().find(inner)?;
     let place = mounts[path].as_str().unwrap_or_default();
@@ -186,4 +211,3 @@ fn within(present: &Present) -> Option<(String, String)> {
         ),
     ))
 }
-

@@ -42,7 +42,10 @@ impl Sources {
                 settings.insert(key.clone(), shown(key, found.as_ref(), Some(value)));
             }
         }
-        let undeclared = self.first.iter().filter(|line| closest(&line.key, asked).is_none());
+        let undeclared = self
+            .first
+            .iter()
+            .filter(|line| closest(&line.key, asked).is_none());
         for line in undeclared {
             let value = shown(&line.key, line.value.as_ref(), None);
             settings.insert(line.key.clone(), value);
@@ -71,7 +74,10 @@ impl Sources {
     /// What all lines that set a key, or something in it that is not asked for by itself, make of it.
     fn folded(&self, key: &str, asked: &Fields) -> Option<Option<Ruby>> {
         let lines = self.first.iter().chain(&self.then);
-        folded(lines.filter(|line| closest(&line.key, asked).is_some_and(|(closest, _)| closest == key)), key)
+        folded(
+            lines.filter(|line| closest(&line.key, asked).is_some_and(|(closest, _)| closest == key)),
+            key,
+        )
     }
 
     /// What the URL and the defaults of Omnibus make of keys that nobody sets.
@@ -83,7 +89,8 @@ impl Sources {
             Some(Ruby::Text(url)) => url::Url::parse(url).ok(),
             _ => None,
         };
-        let mut defaults = Fields::from_iter([("gitlab_rails['gitlab_shell_ssh_port']".to_owned(), 22.into())]);
+        let mut defaults =
+            Fields::from_iter([("gitlab_rails['gitlab_shell_ssh_port']".to_owned(), 22.into())]);
         if let Some(url) = url {
             let port = url.port_or_known_default().unwrap_or(80);
             defaults.insert("nginx['listen_port']".into(), port.into());
@@ -110,7 +117,9 @@ fn folded<'a>(lines: impl Iterator<Item = &'a Line>, key: &str) -> Option<Option
     let mut folded: Option<Option<Ruby>> = None;
     for line in lines.filter(|line| is_part_of(&line.key, key)) {
         let path: Vec<&str> = line.key[key.len()..].split("']['").collect();
-        let path = path.iter().map(|part| part.trim_start_matches("['").trim_end_matches("']"));
+        let path = path
+            .iter()
+            .map(|part| part.trim_start_matches("['").trim_end_matches("']"));
         let path: Vec<&str> = path.filter(|part| !part.is_empty()).collect();
         folded = Some(match (path.is_empty(), &line.value, folded.flatten()) {
             (true, value, _) => value.clone(),
@@ -203,7 +212,10 @@ mod tests {
             Value::Object(sources.settings(&asked)),
             json!({"external_url": "http://git.lan", "puma['worker_processes']": 2})
         );
-        let line = |line, key: &str| Overriding { line, key: key.into() };
+        let line = |line, key: &str| Overriding {
+            line,
+            key: key.into(),
+        };
         assert_eq!(sources.overriding(&asked), [line(3, "external_url")]);
     }
 
@@ -217,7 +229,10 @@ mod tests {
 
     #[test]
     fn what_autogits_file_sets_and_nobody_asks_for_is_seen() {
-        let sources = sources("sidekiq['concurrency'] = 10\n", "sidekiq['metrics_enabled'] = false\n");
+        let sources = sources(
+            "sidekiq['concurrency'] = 10\n",
+            "sidekiq['metrics_enabled'] = false\n",
+        );
         assert_eq!(
             Value::Object(sources.settings(&Fields::new())),
             json!({"sidekiq['concurrency']": 10})
@@ -233,7 +248,10 @@ mod tests {
         let key = "gitlab_rails['object_store']";
         let asked = fields(json!({key: {"enabled": true, "connection": {"region": "eu"}}}));
         let found = sources.settings(&asked);
-        assert_eq!(found[key], json!({"enabled": true, "connection": {"region": "us"}}));
+        assert_eq!(
+            found[key],
+            json!({"enabled": true, "connection": {"region": "us"}})
+        );
         assert_eq!(sources.overriding(&asked)[0].line, 1);
     }
 

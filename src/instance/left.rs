@@ -26,7 +26,13 @@ pub fn left_at(state: &Path, url: &Url) -> Option<Place> {
     let entries = std::fs::read_dir(state.join("deploy")).ok()?.flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut places = names.map(|name| Place::new(state, &name));
-    places.find(|place| place.read_host().ok().flatten().is_some_and(|host| host.url == *url))
+    places.find(|place| {
+        place
+            .read_host()
+            .ok()
+            .flatten()
+            .is_some_and(|host| host.url == *url)
+    })
 }
 
 impl Left {
@@ -76,7 +82,10 @@ impl Left {
     }
 
     fn identity(&self, found: &ContainerInspectResponse) -> Result<String, Error> {
-        let label = found.config.as_ref().and_then(|config| config.labels.as_ref()?.get(LABEL));
+        let label = found
+            .config
+            .as_ref()
+            .and_then(|config| config.labels.as_ref()?.get(LABEL));
         let own = self.place.own_id()?.filter(|own| label == Some(own));
         Ok(own.or_else(|| found.id.clone()).unwrap_or_default())
     }

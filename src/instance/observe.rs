@@ -120,7 +120,9 @@ fn keep(instance: &Instance, blueprint: &Blueprint, container: &str) -> Result<K
         secrets: secrets(place)?,
         is_applied: place.is_applied(container)?,
         token_lacks: lacks,
-        certificate: hosts.map(|hosts| tls::found(place, hosts, Timestamp::now())).transpose()?,
+        certificate: hosts
+            .map(|hosts| tls::found(place, hosts, Timestamp::now()))
+            .transpose()?,
     })
 }
 

@@ -19,7 +19,10 @@ pub(super) async fn comment_out(
     lines: &[Overriding],
     heard: &dyn Heard,
 ) -> Result<(), Error> {
-    let read = hands.looker().file(container, &format!("{FOLDER}/{NAME}")).await?;
+    let read = hands
+        .looker()
+        .file(container, &format!("{FOLDER}/{NAME}"))
+        .await?;
     let Some(Ok(text)) = read.map(String::from_utf8) else {
         return Ok(());
     };
@@ -27,7 +30,9 @@ pub(super) async fn comment_out(
     if commented == text {
         return Ok(());
     }
-    heard.phase(&format!("commenting lines out in {FOLDER}/{NAME} of the container"));
+    heard.phase(&format!(
+        "commenting lines out in {FOLDER}/{NAME} of the container"
+    ));
     let copy = format!("{NAME}.{}", Timestamp::now().strftime("%Y%m%d%H%M%S"));
     let archive = archive(&[(&copy, &text), (NAME, &commented)]).map_err(|error| Error::Failed {
         message: format!("failed to write {FOLDER}/{NAME} of the container: {error}"),
@@ -46,12 +51,17 @@ fn commented(text: &str, lines: &[Overriding]) -> String {
         if !lines.iter().any(is_meant) {
             continue;
         }
-        let next = statements.get(at + 1).map_or(numbered.len(), |next| next.number - 1);
+        let next = statements
+            .get(at + 1)
+            .map_or(numbered.len(), |next| next.number - 1);
         let first = statement.number - 1;
         // Two statements may share a line.
         let until = next.max(first + 1).min(numbered.len());
         let says = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-        let length = numbered[first..until].iter().rposition(says).map_or(0, |last| last + 1);
+        let length = numbered[first..until]
+            .iter()
+            .rposition(says)
+            .map_or(0, |last| last + 1);
         is_out[first..first + length].fill(true);
     }
     let lines = numbered.iter().zip(is_out);
@@ -83,14 +93,18 @@ mod tests {
     #[test]
     fn a_statement_is_commented_out_to_its_end() {
         let text = "# x\nexternal_url 'http://a'\n\ngitlab_rails['b'] = {\n  # y\n  'c' => 1\n}\n# z\nnginx['d'] = 2\n";
-        let line = |line, key: &str| Overriding { line, key: key.into() };
+        let line = |line, key: &str| Overriding {
+            line,
+            key: key.into(),
+        };
         assert_eq!(
             commented(text, &[line(4, "gitlab_rails['b']")]),
             "# x\nexternal_url 'http://a'\n\n# gitlab_rails['b'] = {\n#   # y\n#   'c' => 1\n# }\n# z\nnginx['d'] = 2\n"
         );
         assert_eq!(
             commented(text, &[line(2, "external_url"), line(9, "nginx['d']")]),
-            text.replace("external_url", "# external_url").replace("nginx", "# nginx")
+            text.replace("external_url", "# external_url")
+                .replace("nginx", "# nginx")
         );
         assert_eq!(commented(text, &[line(3, "external_url")]), text, "it moved");
     }

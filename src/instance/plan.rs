@@ -14,7 +14,9 @@ use super::sight::Found;
 use super::{Instance, Site, address, rules, upgrade};
 use crate::config::deploy::Deploy;
 use crate::core::planner::{self, Inputs};
-use crate::core::{Action, Address, Change, Entry, Fields, Live, Ownership, Plan, Problem, Reason, Step, Wanted};
+use crate::core::{
+    Action, Address, Change, Entry, Fields, Live, Ownership, Plan, Problem, Reason, Step, Wanted,
+};
 
 /// What the engine knows and the instance does not.
 pub struct Known<'a> {
@@ -27,7 +29,14 @@ pub struct Known<'a> {
 }
 
 /// Fields that say nothing of an instance that is to be made: how it is, and what is the same for all.
-const UNSAID: [&str; 6] = ["running", "reconfigured", "previous", "token", "environment", "healthcheck"];
+const UNSAID: [&str; 6] = [
+    "running",
+    "reconfigured",
+    "previous",
+    "token",
+    "environment",
+    "healthcheck",
+];
 
 impl Instance {
     /// What is to be done to the instance.
@@ -40,10 +49,19 @@ impl Instance {
             message,
         });
         let certificate = match known.resolves {
-            true => self.certificate_problems(&site.blueprint, jiff::Timestamp::now()).await,
+            true => {
+                self.certificate_problems(&site.blueprint, jiff::Timestamp::now())
+                    .await
+            }
             false => Vec::new(),
         };
-        let problems = site.problems.iter().cloned().chain(refusals).chain(unresolved).chain(certificate);
+        let problems = site
+            .problems
+            .iter()
+            .cloned()
+            .chain(refusals)
+            .chain(unresolved)
+            .chain(certificate);
         let mut plan = planned(&self.spec, &site.blueprint, &site.live, secrets, known);
         plan.problems.extend(problems);
         if let Some(step) = plan.steps.first_mut() {
@@ -106,7 +124,9 @@ fn planned(spec: &Deploy, blueprint: &Blueprint, live: &Live, mut secrets: Secre
 
 /// Why this is not the instance that was deployed so far.
 fn renamed(address: &Address, ledger: &BTreeMap<Address, Entry>) -> Option<String> {
-    let other = ledger.keys().find(|other| other.kind == address.kind && *other != address)?;
+    let other = ledger
+        .keys()
+        .find(|other| other.kind == address.kind && *other != address)?;
     let name = &other.key;
     Some(format!(
         "under this name another, empty instance would be made beside {other}: write `name: {name}`, or, if that one is \
@@ -122,7 +142,10 @@ fn compared(address: &Address, wanted: Wanted, live: &Live, declared: &Fields, k
         let declared = declared.get(field).filter(|_| !secrets.contains_key(field));
         (known.fingerprint)(address, field, declared.unwrap_or(value))
     };
-    let ledger = known.ledger.get(address).map(|entry| (address.clone(), entry.clone()));
+    let ledger = known
+        .ledger
+        .get(address)
+        .map(|entry| (address.clone(), entry.clone()));
     let plan = planner::plan(&Inputs {
         wanted: &BTreeMap::from([(address.clone(), wanted)]),
         live: &BTreeMap::from([(address.clone(), live.clone())]),

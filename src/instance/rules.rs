@@ -72,7 +72,10 @@ pub(super) fn notes(changes: &[Change]) -> Vec<String> {
     }
     let mut notes = Vec::new();
     if !by(Way::Update).is_empty() {
-        notes.push(format!("changed while it runs, without a break: {}", listed(&by(Way::Update))));
+        notes.push(format!(
+            "changed while it runs, without a break: {}",
+            listed(&by(Way::Update))
+        ));
     }
     match (by(Way::Start).is_empty(), told.is_empty()) {
         (false, _) => {
@@ -169,7 +172,9 @@ fn setting(key: &str, before: Option<&Value>, after: Option<&Value>) -> Impact {
     if before.is_some() && goes && was != "false" && is_way_in {
         return Impact::LocksOut;
     }
-    if key == "gitlab_rails['omniauth_providers']" && names(before).iter().any(|name| !names(after).contains(name)) {
+    if key == "gitlab_rails['omniauth_providers']"
+        && names(before).iter().any(|name| !names(after).contains(name))
+    {
         return Impact::LocksOut;
     }
     Impact::Neutral
@@ -184,7 +189,9 @@ fn is_directory(key: &str) -> bool {
 /// The names of a list of sign-in providers.
 fn names(providers: Option<&Value>) -> Vec<&str> {
     let providers = providers.and_then(Value::as_array).into_iter().flatten();
-    providers.filter_map(|provider| provider.get("name")?.as_str()).collect()
+    providers
+        .filter_map(|provider| provider.get("name")?.as_str())
+        .collect()
 }
 
 #[cfg(test)]
@@ -206,19 +213,34 @@ mod tests {
             ("0.0.0.0:3000", "0.0.0.0:3001", Impact::Neutral),
         ];
         for (before, after, expected) in cases {
-            assert_eq!(judged("ports.80/tcp", json!(before), json!(after)), expected, "{before} → {after}");
+            assert_eq!(
+                judged("ports.80/tcp", json!(before), json!(after)),
+                expected,
+                "{before} → {after}"
+            );
         }
-        assert_eq!(judged("ports.22/tcp", json!("0.0.0.0:22"), Value::Null), Impact::LocksOut);
+        assert_eq!(
+            judged("ports.22/tcp", json!("0.0.0.0:22"), Value::Null),
+            Impact::LocksOut
+        );
     }
 
     #[test]
     fn what_is_checked_less_is_weaker() {
         let ldap = "settings.gitlab_rails['ldap_servers'].main";
         let cases = [
-            ("settings.external_url".to_owned(), json!("https://a"), json!("http://a")),
+            (
+                "settings.external_url".to_owned(),
+                json!("https://a"),
+                json!("http://a"),
+            ),
             (format!("{ldap}.verify_certificates"), json!(true), json!(false)),
             (format!("{ldap}.encryption"), json!("start_tls"), json!("plain")),
-            ("settings.gitlab_rails['smtp_openssl_verify_mode']".to_owned(), json!("peer"), json!("none")),
+            (
+                "settings.gitlab_rails['smtp_openssl_verify_mode']".to_owned(),
+                json!("peer"),
+                json!("none"),
+            ),
             (
                 "settings.gitlab_rails['omniauth_block_auto_created_users']".to_owned(),
                 json!(true),
@@ -226,7 +248,11 @@ mod tests {
             ),
         ];
         for (field, before, after) in cases {
-            assert_eq!(judged(&field, before.clone(), after.clone()), Impact::Weakens, "{field}");
+            assert_eq!(
+                judged(&field, before.clone(), after.clone()),
+                Impact::Weakens,
+                "{field}"
+            );
             assert_eq!(judged(&field, after, before), Impact::Neutral, "{field}");
         }
     }
@@ -238,8 +264,14 @@ mod tests {
         assert_eq!(judged(providers, json!([a, b]), json!([b])), Impact::LocksOut);
         assert_eq!(judged(providers, json!([b]), json!([a, b])), Impact::Neutral);
         let ldap = "settings.gitlab_rails['ldap_servers']";
-        assert_eq!(judged(&format!("{ldap}.main"), json!({"host": "x"}), Value::Null), Impact::LocksOut);
-        assert_eq!(judged(&format!("{ldap}.main.port"), json!(389), Value::Null), Impact::Neutral);
+        assert_eq!(
+            judged(&format!("{ldap}.main"), json!({"host": "x"}), Value::Null),
+            Impact::LocksOut
+        );
+        assert_eq!(
+            judged(&format!("{ldap}.main.port"), json!(389), Value::Null),
+            Impact::Neutral
+        );
         assert_eq!(
             judged("settings.gitlab_rails['ldap_enabled']", json!(true), json!(false)),
             Impact::LocksOut
@@ -252,19 +284,33 @@ mod tests {
         let change = |field: &str, after: Value| Change::new(field, Some(json!("8GiB")), Some(after));
         assert_eq!(way(&change("memory", json!("4GiB"))), Way::Update);
         assert_eq!(way(&change("memory", Value::Null)), Way::Recreate);
-            assert_eq!(way(&Change::secret("secrets/smtp_password")), Way::Reconfigure);
-        assert_eq!(way(&change("settings.external_url", json!("http://a"))), Way::Reconfigure);
+        assert_eq!(way(&Change::secret("secrets/smtp_password")), Way::Reconfigure);
+        assert_eq!(
+            way(&change("settings.external_url", json!("http://a"))),
+            Way::Reconfigure
+        );
         assert_eq!(way(&change("ports.22/tcp", json!("0.0.0.0:22"))), Way::Recreate);
     }
 
     #[test]
     fn a_new_container_makes_all_other_notes_needless() {
         let change = |field: &str| Change::new(field, None, Some(json!(1)));
-        let all = [change("image"), change("settings.a"), change("memory"), change("running")];
+        let all = [
+            change("image"),
+            change("settings.a"),
+            change("memory"),
+            change("running"),
+        ];
         let notes = notes(&all);
         assert_eq!(notes.len(), 1);
-        assert!(notes[0].starts_with("makes a new container, for image:"), "{}", notes[0]);
-        let many: Vec<_> = ["a", "b", "c", "d", "e"].map(|key| change(&format!("settings.{key}"))).into();
+        assert!(
+            notes[0].starts_with("makes a new container, for image:"),
+            "{}",
+            notes[0]
+        );
+        let many: Vec<_> = ["a", "b", "c", "d", "e"]
+            .map(|key| change(&format!("settings.{key}")))
+            .into();
         assert!(super::notes(&many)[0].contains("for a, b, c and 2 more:"));
         assert!(super::notes(&[change("token")]).is_empty());
     }

@@ -138,7 +138,10 @@ impl Sight {
         let mut value = self.of_docker(blueprint, mounts);
         value.extend([
             ("settings".to_owned(), settings.into()),
-            ("reconfigured".to_owned(), (self.kept.is_applied || !found.sees_files).into()),
+            (
+                "reconfigured".to_owned(),
+                (self.kept.is_applied || !found.sees_files).into(),
+            ),
             ("previous".to_owned(), json!(self.replaced)),
             ("token".to_owned(), token.into()),
         ]);
@@ -171,7 +174,9 @@ impl Sight {
         let limit = |limit: Option<i64>| limit.filter(|limit| *limit > 0);
         let size = |bytes: Option<i64>| limit(bytes).and_then(|bytes| bytes.try_into().ok()).map(Size);
         let policy = host.restart_policy.as_ref().and_then(|policy| policy.name);
-        let policy = policy.map(|name| name.to_string()).filter(|name| !name.is_empty());
+        let policy = policy
+            .map(|name| name.to_string())
+            .filter(|name| !name.is_empty());
         Fields::from_iter([
             ("running".to_owned(), self.is_running.into()),
             ("image".to_owned(), self.image(&blueprint.image).into()),
@@ -186,7 +191,10 @@ impl Sight {
             ("shm_size".to_owned(), json!(size(host.shm_size))),
             ("ulimits".to_owned(), self.ulimits()),
             ("restart".to_owned(), policy.unwrap_or_else(|| "no".into()).into()),
-            ("healthcheck".to_owned(), json!(self.config.healthcheck.as_ref().and_then(judged_by))),
+            (
+                "healthcheck".to_owned(),
+                json!(self.config.healthcheck.as_ref().and_then(judged_by)),
+            ),
             ("labels".to_owned(), json!(self.labels())),
         ])
     }
@@ -202,8 +210,12 @@ impl Sight {
                 false => format!("{name} as {}", short(&self.image_id)),
             };
         }
-        let digests = self.made_from.as_ref().and_then(|image| image.repo_digests.as_ref());
-        let is_pinned = digests.is_some_and(|digests| digests.iter().any(|digest| is_same_image(digest, declared)));
+        let digests = self
+            .made_from
+            .as_ref()
+            .and_then(|image| image.repo_digests.as_ref());
+        let is_pinned =
+            digests.is_some_and(|digests| digests.iter().any(|digest| is_same_image(digest, declared)));
         if is_pinned { declared.to_owned() } else { name }
     }
 
@@ -222,7 +234,9 @@ impl Sight {
     pub fn mounts(&self) -> BTreeMap<String, String> {
         let mount = |mount: &MountPoint| {
             let name = mount.name.clone().filter(|name| !name.is_empty());
-            let source = name.or_else(|| mount.source.clone()).filter(|source| !source.is_empty());
+            let source = name
+                .or_else(|| mount.source.clone())
+                .filter(|source| !source.is_empty());
             let kind = || mount.typ.as_ref().map(ToString::to_string).unwrap_or_default();
             Some((mount.destination.clone()?, source.unwrap_or_else(kind)))
         };
@@ -231,11 +245,15 @@ impl Sight {
 
     /// The network that is declared, if the container is in it; else another one that it is in.
     fn network(&self, declared: &str) -> Option<String> {
-        let id = self.network.as_ref().map(|network| network.id.clone().unwrap_or_default());
+        let id = self
+            .network
+            .as_ref()
+            .map(|network| network.id.clone().unwrap_or_default());
         let is_there = |endpoint: &EndpointSettings| {
             // One that was never started is in the network by name alone.
             let joined = endpoint.network_id.clone().filter(|joined| !joined.is_empty());
-            id.as_ref().is_some_and(|id| joined.is_none_or(|joined| joined == *id))
+            id.as_ref()
+                .is_some_and(|id| joined.is_none_or(|joined| joined == *id))
         };
         match self.networks.get(declared) {
             Some(endpoint) => is_there(endpoint).then(|| declared.to_owned()),
@@ -247,7 +265,11 @@ impl Sight {
     fn environment(&self, blueprint: &Blueprint) -> BTreeMap<String, String> {
         let own = self.config.env.iter().flatten();
         let image = self.made_from.as_ref().and_then(|image| image.config.as_ref());
-        let image: Vec<&String> = image.and_then(|config| config.env.as_ref()).into_iter().flatten().collect();
+        let image: Vec<&String> = image
+            .and_then(|config| config.env.as_ref())
+            .into_iter()
+            .flatten()
+            .collect();
         let variable = |line: &String| {
             let (name, value) = line.split_once('=').unwrap_or((line, ""));
             let value = match blueprint.environment.get(name) {
@@ -274,11 +296,15 @@ impl Sight {
         let image = self.made_from.as_ref().and_then(|image| image.config.as_ref());
         let image = image.and_then(|config| config.labels.as_ref());
         let of_image = |name: &str, value: &str| {
-            image.and_then(|labels| labels.get(name)).is_some_and(|label| label == value)
+            image
+                .and_then(|labels| labels.get(name))
+                .is_some_and(|label| label == value)
         };
         let labels = self.config.labels.iter().flatten();
         let labels = labels.filter(|(name, value)| *name != LABEL && !of_image(name, value));
-        labels.map(|(name, value)| (name.clone(), value.clone())).collect()
+        labels
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 
     /// What Omnibus reads.
@@ -306,7 +332,10 @@ impl Sight {
 /// The file that `GITLAB_OMNIBUS_CONFIG` reads, if that is all it does.
 pub(super) fn included(text: &str) -> Option<&str> {
     let file = text.trim().strip_prefix("from_file")?.trim();
-    let file = file.strip_prefix('(').map_or(Some(file), |file| file.strip_suffix(')'))?.trim();
+    let file = file
+        .strip_prefix('(')
+        .map_or(Some(file), |file| file.strip_suffix(')'))?
+        .trim();
     let quote = file.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
     let file = file.strip_prefix(quote)?.strip_suffix(quote)?;
     (!file.contains(['\'', '"', '#', '\\', '\n'])).then_some(file)
@@ -315,7 +344,9 @@ pub(super) fn included(text: &str) -> Option<&str> {
 /// The settings that are asked for.
 fn settings_of(blueprint: &Blueprint) -> Fields {
     let settings = blueprint.settings.iter();
-    settings.map(|(key, value)| (key.clone(), value.to_json())).collect()
+    settings
+        .map(|(key, value)| (key.clone(), value.to_json()))
+        .collect()
 }
 
 /// An address and port of the host, as a config has it.
@@ -333,8 +364,13 @@ fn is_same_image(digest: &str, declared: &str) -> bool {
     let split = |name: &str| {
         let (repository, digest) = name.split_once('@')?;
         let repository = repository.trim_start_matches("docker.io/");
-        let tag = repository.rfind(':').filter(|colon| !repository[*colon..].contains('/'));
-        Some((repository[..tag.unwrap_or(repository.len())].to_owned(), digest.to_owned()))
+        let tag = repository
+            .rfind(':')
+            .filter(|colon| !repository[*colon..].contains('/'));
+        Some((
+            repository[..tag.unwrap_or(repository.len())].to_owned(),
+            digest.to_owned(),
+        ))
     };
     split(digest).is_some_and(|digest| Some(digest) == split(declared))
 }

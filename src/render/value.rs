@@ -39,7 +39,10 @@ pub fn show(change: &Change, made: bool, most: usize) -> Shown {
     {
         return Shown::Lines(lines(&before, &after, most));
     }
-    let (before, after) = (before.filter(|value| !value.is_null()), after.filter(|value| !value.is_null()));
+    let (before, after) = (
+        before.filter(|value| !value.is_null()),
+        after.filter(|value| !value.is_null()),
+    );
     if let (true, Some(Value::Object(entries))) = (made || before.is_none(), after)
         && inline(&Value::Object(entries.clone())).chars().count() > LONG
     {

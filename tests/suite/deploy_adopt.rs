@@ -20,19 +20,46 @@ pub fn trials() -> Vec<Trial> {
 fn run(deployed: &Deployed, omnibus: &str, mounts: &[&str]) {
     let name = &deployed.name;
     docker(&["network", "create", &format!("{name}-default")]);
-    let (http, ssh) = (format!("127.0.0.1:{}:80", deployed.port), format!("127.0.0.1:{}:22", deployed.ssh));
+    let (http, ssh) = (
+        format!("127.0.0.1:{}:80", deployed.port),
+        format!("127.0.0.1:{}:22", deployed.ssh),
+    );
     let environment = format!("GITLAB_OMNIBUS_CONFIG={omnibus}");
     let network = format!("{name}-default");
     let image = deployed.wanted().image;
-    let mut command = vec!["run", "-d", "--name", name, "--network", &network, "-p", &http, "-p", &ssh];
-    command.extend(["--label", "com.docker.compose.project=forge", "-e", "TZ=Europe/Berlin", "-e", &environment]);
+    let mut command = vec![
+        "run",
+        "-d",
+        "--name",
+        name,
+        "--network",
+        &network,
+        "-p",
+        &http,
+        "-p",
+        &ssh,
+    ];
+    command.extend([
+        "--label",
+        "com.docker.compose.project=forge",
+        "-e",
+        "TZ=Europe/Berlin",
+        "-e",
+        &environment,
+    ]);
     for mount in mounts {
         command.extend(["-v", mount]);
     }
     command.push(&image);
     docker(&command);
     eventually("it is ready", || {
-        let ready = ["exec", name, "/opt/gitlab/embedded/bin/curl", "-fs", "http://127.0.0.1:80/-/readiness"];
+        let ready = [
+            "exec",
+            name,
+            "/opt/gitlab/embedded/bin/curl",
+            "-fs",
+            "http://127.0.0.1:80/-/readiness",
+        ];
         let ready = std::process::Command::new("docker").args(ready).output().unwrap();
         ready.status.success().then_some(())
     });
@@ -54,7 +81,10 @@ fn as_declared(deployed: &Deployed) -> String {
     let plan = deployed.run(&["plan", "--format", "json"]).exits(0).json();
     let steps = plan["steps"].as_array().unwrap();
     let changes = steps[0]["changes"].as_array().unwrap();
-    let settings = changes.iter().find(|change| change["field"] == "settings").unwrap();
+    let settings = changes
+        .iter()
+        .find(|change| change["field"] == "settings")
+        .unwrap();
     let lines = settings["after"].as_object().unwrap().iter().map(|(key, value)| {
         let joint = if key.contains('[') { " = " } else { " " };
         format!("{key}{joint}{}", ruby(value))
@@ -66,7 +96,9 @@ fn ruby(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Null => "nil".into(),
         serde_json::Value::Object(entries) => {
-            let entries = entries.iter().map(|(key, value)| format!("'{key}' => {}", ruby(value)));
+            let entries = entries
+                .iter()
+                .map(|(key, value)| format!("'{key}' => {}", ruby(value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
         serde_json::Value::Array(items) => {
@@ -80,7 +112,11 @@ fn what_runs_as_declared_is_taken_over_and_stays() {
     let deployed = Deployed::new();
     let omnibus = as_declared(&deployed);
     let volumes = volumes(&deployed);
-    run(&deployed, &omnibus, &volumes.iter().map(String::as_str).collect::<Vec<_>>());
+    run(
+        &deployed,
+        &omnibus,
+        &volumes.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
     let before = (deployed.inspect(".Id"), deployed.inspect(".State.StartedAt"));
     let plan = deployed.run(&["plan"]).exits(0);
     snapshot("instance_adopt", &shown(&deployed, &plan.stdout));
@@ -99,7 +135,11 @@ fn what_differs_is_told_with_what_it_costs() {
          gitlab_rails['smtp_password'] = 'canary-2718'",
         deployed.port
     );
-    run(&deployed, &omnibus, &volumes.iter().map(String::as_str).collect::<Vec<_>>());
+    run(
+        &deployed,
+        &omnibus,
+        &volumes.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
     let before = deployed.inspect(".Id");
     deployed
         .run(&["plan"])
@@ -123,10 +163,18 @@ fn data_in_a_directory_has_to_be_named() {
     let folder = |name: &str| deployed.dir.path().join(name).display().to_string();
     let (config, data) = (folder("config"), folder("data"));
     let mounts = [format!("{config}:/etc/gitlab"), format!("{data}:/var/opt/gitlab")];
-    run(&deployed, "external_url 'http://localhost'", &mounts.each_ref().map(String::as_str));
+    run(
+        &deployed,
+        "external_url 'http://localhost'",
+        &mounts.each_ref().map(String::as_str),
+    );
     let line = format!("volumes: {{config: {config}, logs: ");
     let before = deployed.inspect(".Id");
-    deployed.run(&["plan"]).exits(1).says(&line).says(&format!("data: {data}"));
+    deployed
+        .run(&["plan"])
+        .exits(1)
+        .says(&line)
+        .says(&format!("data: {data}"));
     deployed.run(&["apply", "--yes"]).exits(1);
     assert_eq!(deployed.inspect(".Id"), before);
     let docker = format!("profile: minimal, volumes: {{config: {config}, data: {data}}}");
@@ -141,7 +189,11 @@ fn data_in_a_directory_has_to_be_named() {
 
 fn data_in_a_volume_without_a_name_has_to_be_named() {
     let deployed = Deployed::new();
-    run(&deployed, "external_url 'http://localhost'", &["/etc/gitlab", "/var/opt/gitlab"]);
+    run(
+        &deployed,
+        "external_url 'http://localhost'",
+        &["/etc/gitlab", "/var/opt/gitlab"],
+    );
     let volume = docker(&[
         "inspect",
         "--format",
@@ -156,9 +208,16 @@ fn what_was_taken_over_is_let_go() {
     let deployed = Deployed::new();
     let omnibus = as_declared(&deployed);
     let volumes = volumes(&deployed);
-    run(&deployed, &omnibus, &volumes.iter().map(String::as_str).collect::<Vec<_>>());
+    run(
+        &deployed,
+        &omnibus,
+        &volumes.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
     deployed.run(&["apply", "--yes"]).exits(0);
-    let config = format!("autogit: 1\ngitlab: {{url: 'http://127.0.0.1:{}'}}\n", deployed.port);
+    let config = format!(
+        "autogit: 1\ngitlab: {{url: 'http://127.0.0.1:{}'}}\n",
+        deployed.port
+    );
     deployed.write("autogit.yaml", &config);
     let plan = deployed.run(&["plan"]).exits(0);
     snapshot("instance_released", &shown(&deployed, &plan.stdout));

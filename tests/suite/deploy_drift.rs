@@ -34,7 +34,9 @@ pub fn shown(deployed: &Deployed, text: &str) -> String {
         .replace(&deployed.port.to_string(), "PORT")
         .replace(&deployed.ssh.to_string(), "SSH")
         .replace(&deployed.wanted().image, "IMAGE");
-    let varying = regex::Regex::new(r"[0-9]+ requests?, [0-9]+ writes?, [0-9.]+ s|(?-u:\b)[0-9a-f]{12}(?-u:\b)").unwrap();
+    let varying =
+        regex::Regex::new(r"[0-9]+ requests?, [0-9]+ writes?, [0-9.]+ s|(?-u:\b)[0-9a-f]{12}(?-u:\b)")
+            .unwrap();
     varying.replace_all(&text, "…").into_owned()
 }
 
@@ -58,7 +60,10 @@ fn what_changes_in_the_container_is_seen_field_by_field() {
     deployed.run(&["apply", "--yes"]).exits(0);
     deployed.expect_converged();
     let before = deployed.inspect(".Id");
-    let ports = format!("http: '127.0.0.1:{}', ssh: '127.0.0.1:{}'", deployed.port, deployed.ssh);
+    let ports = format!(
+        "http: '127.0.0.1:{}', ssh: '127.0.0.1:{}'",
+        deployed.port, deployed.ssh
+    );
     deployed.config(Wanted {
         docker: "profile: minimal, shm_size: 128MiB, limits: {memory: 4GiB, cpus: 1.5, pids: 4000}, restart: always, \
                  ulimits: {nofile: {soft: 65536, hard: 65536}}, labels: {team: forge}",
@@ -83,7 +88,18 @@ fn limits_change_while_it_runs() {
     with("profile: minimal, limits: {memory: 4GiB, cpus: 1}");
     deployed.run(&["apply", "--yes"]).exits(0);
     let before = deployed.inspect(".Id");
-    docker(&["update", "--memory", "3g", "--memory-swap", "6g", "--cpus", "2", "--restart", "no", &deployed.name]);
+    docker(&[
+        "update",
+        "--memory",
+        "3g",
+        "--memory-swap",
+        "6g",
+        "--cpus",
+        "2",
+        "--restart",
+        "no",
+        &deployed.name,
+    ]);
     let drift = plan(&deployed);
     snapshot("instance_drift", &shown(&deployed, &drift.stdout));
     deployed.run(&["apply", "--yes"]).exits(0);
@@ -94,7 +110,9 @@ fn limits_change_while_it_runs() {
 
 fn what_is_done_to_autogits_files_is_seen() {
     let mut deployed = Deployed::without_config();
-    deployed.environment.insert("PASSWORD".into(), "canary-3141".into());
+    deployed
+        .environment
+        .insert("PASSWORD".into(), "canary-3141".into());
     deployed.config(Wanted {
         deploy: "admin: {password: {env: PASSWORD}}",
         ..deployed.wanted()
@@ -103,8 +121,10 @@ fn what_is_done_to_autogits_files_is_seen() {
     deployed.expect_converged();
     let file = deployed.place("etc/gitlab.rb");
     let text = std::fs::read_to_string(&file).unwrap();
-    let changed = format!("{}nginx['worker_processes'] = 7\ngitlab_rails['db_password'] = 'canary-2718'\n",
-        text.replace("external_url '", "external_url 'http://elsewhere' # '"));
+    let changed = format!(
+        "{}nginx['worker_processes'] = 7\ngitlab_rails['db_password'] = 'canary-2718'\n",
+        text.replace("external_url '", "external_url 'http://elsewhere' # '")
+    );
     std::fs::write(&file, changed).unwrap();
     plan(&deployed)
         .changes("settings.external_url", "http://elsewhere →")
@@ -118,9 +138,14 @@ fn what_is_done_to_autogits_files_is_seen() {
 
     let secret = deployed.place("etc/secrets/root_password");
     std::fs::write(&secret, "canary-1618").unwrap();
-    plan(&deployed).changes("secrets/root_password", "(secret)").shows("changed outside AutoGit").hides("canary");
+    plan(&deployed)
+        .changes("secrets/root_password", "(secret)")
+        .shows("changed outside AutoGit")
+        .hides("canary");
     std::fs::remove_file(&secret).unwrap();
-    plan(&deployed).changes("secrets/root_password", "(secret)").shows("changed outside AutoGit");
+    plan(&deployed)
+        .changes("secrets/root_password", "(secret)")
+        .shows("changed outside AutoGit");
     deployed.run(&["apply", "--yes"]).exits(0);
     let mode = std::fs::metadata(&secret).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -132,7 +157,10 @@ fn a_line_of_the_containers_own_file_is_seen_with_its_number() {
     let add = "printf '%s\\n' \"external_url 'http://elsewhere'\" \"gitlab_rails['time_zone'] = 'UTC'\" \
                \"gitlab_rails['db_password'] = 'canary-2718'\" >> /etc/gitlab/gitlab.rb; wc -l < /etc/gitlab/gitlab.rb";
     let lines: usize = deployed.exec(&["sh", "-c", add]).parse().unwrap();
-    let named = format!("line {} of the container's /etc/gitlab/gitlab.rb sets external_url", lines - 2);
+    let named = format!(
+        "line {} of the container's /etc/gitlab/gitlab.rb sets external_url",
+        lines - 2
+    );
     plan(&deployed)
         .changes("settings.external_url", "http://elsewhere →")
         .shows(&named)
@@ -161,8 +189,10 @@ const CONTENTS: &str = "groups: {team: {}}\n";
 fn a_container_that_was_removed_comes_back_with_its_data() {
     let deployed = Deployed::up(CONTENTS);
     docker(&["rm", "-f", &deployed.name]);
-    plan(&deployed)
-        .shows(&format!("+ instance.{} [was removed outside AutoGit]", deployed.name));
+    plan(&deployed).shows(&format!(
+        "+ instance.{} [was removed outside AutoGit]",
+        deployed.name
+    ));
     deployed.run(&["apply", "--yes"]).exits(0);
     assert!(deployed.admin().has("groups/team"));
     deployed.expect_converged();
@@ -172,11 +202,18 @@ fn a_container_that_somebody_made_anew_is_taken_over() {
     let deployed = Deployed::up(CONTENTS);
     docker(&["rm", "-f", &deployed.name]);
     let (name, port) = (&deployed.name, deployed.port);
-    let (data, config) = (format!("{name}-data:/var/opt/gitlab"), format!("{name}-config:/etc/gitlab"));
+    let (data, config) = (
+        format!("{name}-data:/var/opt/gitlab"),
+        format!("{name}-config:/etc/gitlab"),
+    );
     let (http, image) = (format!("127.0.0.1:{port}:80"), deployed.wanted().image);
-    docker(&["run", "-d", "--name", name, "-v", &data, "-v", &config, "-p", &http, &image]);
+    docker(&[
+        "run", "-d", "--name", name, "-v", &data, "-v", &config, "-p", &http, &image,
+    ]);
     plan(&deployed)
-        .shows(&format!("~ (adopt) instance.{name} [another one stands where the managed one was]"))
+        .shows(&format!(
+            "~ (adopt) instance.{name} [another one stands where the managed one was]"
+        ))
         .shows("mounts./etc/autogit")
         .shows("makes a new container");
     deployed.run(&["apply", "--yes"]).exits(0);
@@ -215,7 +252,9 @@ fn a_tag_that_was_moved_is_seen() {
 
 fn what_the_config_no_longer_asks_for_goes() {
     let mut deployed = Deployed::without_config();
-    deployed.environment.insert("PASSWORD".into(), "canary-3141".into());
+    deployed
+        .environment
+        .insert("PASSWORD".into(), "canary-3141".into());
     deployed.config(Wanted {
         docker: "profile: minimal, labels: {team: forge}, limits: {memory: 4GiB}",
         deploy: "omnibus: {\"gitlab_rails['time_zone']\": Europe/Berlin}, admin: {password: {env: PASSWORD}}",
@@ -238,7 +277,10 @@ fn what_the_config_no_longer_asks_for_goes() {
 fn what_a_config_opens_has_to_be_allowed() {
     let deployed = Deployed::up("");
     deployed.config(Wanted {
-        ports: format!("http: '0.0.0.0:{}', ssh: '127.0.0.1:{}'", deployed.port, deployed.ssh),
+        ports: format!(
+            "http: '0.0.0.0:{}', ssh: '127.0.0.1:{}'",
+            deployed.port, deployed.ssh
+        ),
         ..deployed.wanted()
     });
     plan(&deployed).shows("! exposes");
@@ -259,13 +301,22 @@ fn what_a_config_opens_has_to_be_allowed() {
 fn an_engine_that_cannot_be_read_is_never_nothing() {
     let mut deployed = Deployed::up("");
     let socket = deployed.dir.path().join("none.sock");
-    deployed.environment.insert("DOCKER_HOST".into(), format!("unix://{}", socket.display()));
-    deployed.run(&["plan"]).exits(1).says("failed to reach the Docker Engine").says("gitlab.deploy.docker.host");
+    deployed
+        .environment
+        .insert("DOCKER_HOST".into(), format!("unix://{}", socket.display()));
+    deployed
+        .run(&["plan"])
+        .exits(1)
+        .says("failed to reach the Docker Engine")
+        .says("gitlab.deploy.docker.host");
 }
 
 fn deploy_left_the_config() {
     let deployed = Deployed::up(CONTENTS);
-    let config = format!("autogit: 1\ngitlab: {{url: 'http://127.0.0.1:{}'}}\n", deployed.port);
+    let config = format!(
+        "autogit: 1\ngitlab: {{url: 'http://127.0.0.1:{}'}}\n",
+        deployed.port
+    );
     deployed.write("autogit.yaml", &config);
     let plan = deployed.run(&["plan", "--detailed-exitcode"]).exits(2);
     snapshot("instance_removed", &shown(&deployed, &plan.stdout));
@@ -273,7 +324,13 @@ fn deploy_left_the_config() {
     assert!(deployed.is_there(), "nobody allowed it");
     deployed.run(&["apply", "--yes", "--allow", "lock-out"]).exits(0);
     assert!(!deployed.is_there());
-    let kept = docker(&["volume", "ls", "-q", "--filter", &format!("name={}", deployed.name)]);
+    let kept = docker(&[
+        "volume",
+        "ls",
+        "-q",
+        "--filter",
+        &format!("name={}", deployed.name),
+    ]);
     assert_eq!(kept.lines().count(), 3, "{kept}");
     assert!(deployed.place("token").exists());
     // Deployed again, it is what it was.

@@ -39,6 +39,7 @@ const RULES: Rules = Rules {
     seals: |_| None,
     lacks: |_| None,
     refuses: |_, _, _| None,
+    notes: |_, _, _| Vec::new(),
     create_only: &[],
     prunable: true,
 };

@@ -95,7 +95,11 @@ impl Case {
 
     fn blueprint(&self) -> Blueprint {
         let place = Place::new("/srv/.autogit".as_ref(), "gitlab");
-        Blueprint::new(&self.spec(), &"http://git.example.org:3000".parse().unwrap(), &place)
+        Blueprint::new(
+            &self.spec(),
+            &"http://git.example.org:3000".parse().unwrap(),
+            &place,
+        )
     }
 
     fn live(&self) -> Live {
@@ -108,8 +112,18 @@ impl Case {
         }))
         .unwrap();
         let network: NetworkInspect = serde_json::from_value(json!({"Id": "080abbe5"})).unwrap();
-        let file = self.file.clone().unwrap_or_else(|| omnibus::render(&blueprint.settings));
-        let reads_file = inspected.config.as_ref().unwrap().env.iter().flatten().any(|line| line.contains("from_file"));
+        let file = self
+            .file
+            .clone()
+            .unwrap_or_else(|| omnibus::render(&blueprint.settings));
+        let reads_file = inspected
+            .config
+            .as_ref()
+            .unwrap()
+            .env
+            .iter()
+            .flatten()
+            .any(|line| line.contains("from_file"));
         let mut sight = Sight {
             image: Some(image.clone()),
             made_from: Some(image),
@@ -175,7 +189,14 @@ impl Case {
         let changes = steps.flat_map(|step| &step.changes);
         let side = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
         changes
-            .map(|change| format!("{}: {} → {}", change.field, side(&change.before), side(&change.after)))
+            .map(|change| {
+                format!(
+                    "{}: {} → {}",
+                    change.field,
+                    side(&change.before),
+                    side(&change.after)
+                )
+            })
             .collect()
     }
 }
@@ -193,14 +214,25 @@ type Drift = (fn(&mut Sight), &'static str, Way);
 #[test]
 fn every_drift_is_seen_by_its_field() {
     let drifts: [Drift; 16] = [
-        (|sight| sight.is_running = false, "running: false → true", Way::Start),
+        (
+            |sight| sight.is_running = false,
+            "running: false → true",
+            Way::Start,
+        ),
         (
             |sight| sight.image_id = "sha256:feedfeedfeedfeed".into(),
             r#"image: "gitlab/gitlab-ce:18.8.4-ce.0 as feedfeedfeed" → "gitlab/gitlab-ce:18.8.4-ce.0""#,
             Way::Recreate,
         ),
         (
-            |sight| sight.config.env.as_mut().unwrap().push("GITLAB_PASSWORD=hunter2".into()),
+            |sight| {
+                sight
+                    .config
+                    .env
+                    .as_mut()
+                    .unwrap()
+                    .push("GITLAB_PASSWORD=hunter2".into())
+            },
             r#"environment.GITLAB_PASSWORD: "(secret)" → null"#,
             Way::Recreate,
         ),
@@ -234,8 +266,16 @@ fn every_drift_is_seen_by_its_field() {
             r#"hostname: "x" → "git.example.org""#,
             Way::Recreate,
         ),
-        (|sight| sight.host.memory = Some(4 << 30), r#"memory: "4GiB" → null"#, Way::Recreate),
-        (|sight| sight.host.nano_cpus = Some(1_500_000_000), "cpus: 1.5 → null", Way::Recreate),
+        (
+            |sight| sight.host.memory = Some(4 << 30),
+            r#"memory: "4GiB" → null"#,
+            Way::Recreate,
+        ),
+        (
+            |sight| sight.host.nano_cpus = Some(1_500_000_000),
+            "cpus: 1.5 → null",
+            Way::Recreate,
+        ),
         (
             |sight| sight.host.shm_size = Some(64 << 20),
             r#"shm_size: "64MiB" → "256MiB""#,
@@ -247,7 +287,11 @@ fn every_drift_is_seen_by_its_field() {
              http://127.0.0.1:80/-/readiness\"",
             Way::Recreate,
         ),
-        (|sight| sight.kept.is_applied = false, "reconfigured: false → true", Way::Reconfigure),
+        (
+            |sight| sight.kept.is_applied = false,
+            "reconfigured: false → true",
+            Way::Reconfigure,
+        ),
         (
             |sight| sight.kept.token_lacks = Some("it expires on 2027-01-02".into()),
             r#"token: "it expires on 2027-01-02" → "valid""#,
@@ -268,7 +312,11 @@ fn every_drift_is_seen_by_its_field() {
         let changes = case.changes();
         assert!(changes.contains(&expected.to_owned()), "{changes:?}");
         assert_eq!(plan.steps[0].reason, Reason::Drift, "{expected}");
-        assert_eq!(plan.steps[0].changes.iter().map(way).max(), Some(takes), "{expected}");
+        assert_eq!(
+            plan.steps[0].changes.iter().map(way).max(),
+            Some(takes),
+            "{expected}"
+        );
     }
 }
 
@@ -279,7 +327,10 @@ fn ulimits_and_the_restart_policy_are_compared() {
     case.inspected["HostConfig"]["RestartPolicy"]["Name"] = json!("no");
     assert_eq!(
         case.changes(),
-        [r#"restart: "no" → "unless-stopped""#, r#"ulimits.nofile: {"hard":2,"soft":1} → null"#]
+        [
+            r#"restart: "no" → "unless-stopped""#,
+            r#"ulimits.nofile: {"hard":2,"soft":1} → null"#
+        ]
     );
 }
 
@@ -337,20 +388,29 @@ fn a_secret_is_compared_with_its_file() {
         spec,
         ..Case::default()
     };
-    let secrets = BTreeMap::from([("secrets/root_password".to_owned(), "secrets/root_password=\"s3cret\"".to_owned())]);
+    let secrets = BTreeMap::from([(
+        "secrets/root_password".to_owned(),
+        "secrets/root_password=\"s3cret\"".to_owned(),
+    )]);
     case = case.applied(Ownership::Created);
     for entry in case.ledger.values_mut() {
         entry.fingerprints.extend(secrets.clone());
     }
     assert_eq!(case.changes(), Vec::<String>::new());
     for there in [None, Some(SecretString::from("changed"))] {
-        case.secrets = there.into_iter().map(|secret| ("root_password".to_owned(), secret)).collect();
+        case.secrets = there
+            .into_iter()
+            .map(|secret| ("root_password".to_owned(), secret))
+            .collect();
         let plan = case.plan();
         assert_eq!(plan.steps[0].reason, Reason::Drift);
-        assert_eq!(plan.steps[0].changes, [Change {
-            cause: crate::core::Cause::Drift,
-            ..Change::secret("secrets/root_password")
-        }]);
+        assert_eq!(
+            plan.steps[0].changes,
+            [Change {
+                cause: crate::core::Cause::Drift,
+                ..Change::secret("secrets/root_password")
+            }]
+        );
     }
 }
 
@@ -404,7 +464,10 @@ fn a_setting_that_differs_takes_a_new_container_which_is_told_in_full() {
         inspected: foreign(),
         ..Case::default()
     };
-    case.gitlab_rb = own_file(&case).replace("external_url 'http://git.example.org:3000'", "external_url 'http://old'");
+    case.gitlab_rb = own_file(&case).replace(
+        "external_url 'http://git.example.org:3000'",
+        "external_url 'http://old'",
+    );
     let plan = case.plan();
     let changes = case.changes();
     for expected in [
@@ -416,9 +479,16 @@ fn a_setting_that_differs_takes_a_new_container_which_is_told_in_full() {
         r#"network: "forge_default" → "gitlab""#,
         r#"settings.external_url: "http://old" → "http://git.example.org:3000""#,
     ] {
-        assert!(changes.contains(&expected.to_owned()), "{expected} in {changes:#?}");
+        assert!(
+            changes.contains(&expected.to_owned()),
+            "{expected} in {changes:#?}"
+        );
     }
-    assert!(plan.steps[0].notes[0].starts_with("makes a new container"), "{:?}", plan.steps[0].notes);
+    assert!(
+        plan.steps[0].notes[0].starts_with("makes a new container"),
+        "{:?}",
+        plan.steps[0].notes
+    );
 }
 
 #[test]
@@ -431,7 +501,10 @@ fn what_is_declared_of_somebody_elses_container_is_compared() {
     case.gitlab_rb = own_file(&case);
     assert_eq!(
         case.changes(),
-        [r#"memory: "8GiB" → "4GiB""#, r#"restart: "unless-stopped" → "always""#]
+        [
+            r#"memory: "8GiB" → "4GiB""#,
+            r#"restart: "unless-stopped" → "always""#
+        ]
     );
     assert!(case.plan().steps[0].notes[0].contains("without a break"));
 }
@@ -451,14 +524,19 @@ fn data_that_would_be_left_behind_is_an_error_with_the_line_to_write() {
     assert_eq!(plan.problems.len(), 1);
     assert_eq!(plan.problems[0].field.as_deref(), Some("docker.volumes"));
     assert!(
-        plan.problems[0].message.contains("write `volumes: {config: /srv/gitlab/config, data: 3f5a}`"),
+        plan.problems[0]
+            .message
+            .contains("write `volumes: {config: /srv/gitlab/config, data: 3f5a}`"),
         "{}",
         plan.problems[0].message
     );
     case.spec["docker"]["volumes"] = json!({"config": "/srv/gitlab/config", "data": "3f5a"});
     assert_eq!(case.plan().problems, []);
     case.spec["docker"]["volumes"]["data"] = json!("gitlab-data");
-    assert_eq!(case.plan().problems[0].field.as_deref(), Some("docker.volumes.data"));
+    assert_eq!(
+        case.plan().problems[0].field.as_deref(),
+        Some("docker.volumes.data")
+    );
 }
 
 #[test]
@@ -469,7 +547,10 @@ fn data_within_the_container_is_told() {
     };
     case.inspected["Mounts"].as_array_mut().unwrap().pop();
     let problem = &case.plan().problems[0].message;
-    assert!(problem.contains("docker cp -a gitlab:/var/opt/gitlab/."), "{problem}");
+    assert!(
+        problem.contains("docker cp -a gitlab:/var/opt/gitlab/."),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -491,8 +572,13 @@ fn another_name_is_another_instance() {
     let mut case = Case::default().applied(Ownership::Created);
     case.spec["docker"]["name"] = json!("forge");
     let problem = &case.plan().problems;
-    assert!(problem.iter().any(|problem| problem.field.as_deref() == Some("docker.name")
-        && problem.message.contains("write `name: gitlab`")), "{problem:?}");
+    assert!(
+        problem
+            .iter()
+            .any(|problem| problem.field.as_deref() == Some("docker.name")
+                && problem.message.contains("write `name: gitlab`")),
+        "{problem:?}"
+    );
 }
 
 #[test]
@@ -503,10 +589,22 @@ fn what_is_made_is_shown_without_what_says_nothing() {
         fingerprint: &fingerprint,
         resolves: true,
     };
-    let plan = planned(&case.spec(), &case.blueprint(), &Live::Absent, Secrets::new(), &known);
-    let fields: Vec<_> = plan.steps[0].changes.iter().map(|change| change.field.as_str()).collect();
+    let plan = planned(
+        &case.spec(),
+        &case.blueprint(),
+        &Live::Absent,
+        Secrets::new(),
+        &known,
+    );
+    let fields: Vec<_> = plan.steps[0]
+        .changes
+        .iter()
+        .map(|change| change.field.as_str())
+        .collect();
     assert_eq!(
         fields,
-        ["hostname", "image", "mounts", "network", "ports", "restart", "settings", "shm_size"]
+        [
+            "hostname", "image", "mounts", "network", "ports", "restart", "settings", "shm_size"
+        ]
     );
 }
