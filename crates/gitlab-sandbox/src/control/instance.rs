@@ -159,7 +159,7 @@ async fn change_migration(
             row.status = change.status;
             row.progress = change.progress.unwrap_or(row.progress);
         });
-        changed.ok_or_else(|| ApiError::not_found("Record"))?;
+        changed.ok_or_else(ApiError::record_not_found)?;
         Ok(StatusCode::NO_CONTENT)
     })
 }

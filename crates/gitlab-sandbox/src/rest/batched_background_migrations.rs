@@ -34,7 +34,7 @@ async fn show(call: Call) -> ApiResult {
     let store = call.app.read();
     call.authenticate_admin(&store)?;
     let row = call.id().parse().ok().and_then(|id| store.migrations.get(id));
-    let row = row.ok_or_else(|| ApiError::not_found("Record"))?;
+    let row = row.ok_or_else(ApiError::record_not_found)?;
     ok(StatusCode::OK, entity(row))
 }
 
