@@ -74,13 +74,13 @@ impl Instance {
     pub async fn apply(&self, site: &Site, step: &Step, heard: &dyn Heard) -> Result<Applied, Error> {
         let began = Instant::now();
         let changes = step.changes.iter();
+        let work = Work::begin(self, site, heard).await?;
         if changes
             .clone()
             .any(|change| change.field == "image" && change.before.is_some())
         {
             upgrade::prepare(self, site, step, heard).await?;
         }
-        let work = Work::begin(self, site, heard).await?;
         let ways: Vec<Way> = changes.map(rules::way).collect();
         let way = ways.iter().copied().max().unwrap_or(Way::Aside);
         let standing = self.standing().await?;

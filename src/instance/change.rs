@@ -7,6 +7,7 @@ use super::content::Content;
 use super::place::Told;
 use super::rules::Way;
 use super::{Error, container};
+use crate::config::deploy::Restart;
 
 /// The Ruby that reads `gitlab.rb`, in the container.
 const RUBY: &str = "/opt/gitlab/embedded/bin/ruby";
@@ -137,16 +138,13 @@ impl Work<'_> {
     /// Puts another container in the place of `old`, which stays aside until the new one is ready.
     pub(super) async fn replace(&self, old: &ContainerInspectResponse) -> Result<(), Error> {
         let id = docker_id(old);
+        self.surroundings().await?;
         if is_running(old) {
             self.check_syntax(&id).await?;
         }
         self.write_files()?;
         let mut ran = false;
-        let outcome = match self.surroundings().await {
-            Ok(()) => self.exchange(&id, &mut ran).await,
-            Err(error) => Err(error),
-        };
-        match outcome {
+        match self.exchange(&id, &mut ran).await {
             Ok(()) => self.let_go(&id).await,
             Err(error) if ran && self.is_upgrade(old) => Err(self.stays_aside(error)),
             Err(error) => Err(self.with_outcome(error, self.bring_back(old).await)),
@@ -163,19 +161,42 @@ impl Work<'_> {
         self.start(&id).await
     }
 
-    /// Stops a container and gives it another name, unless that is done.
+    /// Stops a container and gives it another name, unless that is done. Docker is not to start it again beside the one that takes its
+    /// place: two on the same data would spoil them.
     async fn put_aside(&self, old: &str) -> Result<(), Error> {
-        let aside = format!("{}-previous", self.name());
-        let found = self.hands.looker().container(old).await?.unwrap_or_default();
+        let looker = self.hands.looker();
+        let found = looker.container(old).await?.unwrap_or_default();
         if is_running(&found) {
             self.heard
                 .phase(&format!("stopping the container {}", self.name()));
             self.hands.stop(old, container::STOP_WITHIN).await?;
         }
+        // One that was started with `--rm` is gone now.
+        let Some(found) = looker.container(old).await? else {
+            return Ok(());
+        };
+        self.hands
+            .update(old, container::update_restart(Restart::No))
+            .await?;
+        let aside = format!("{}-previous", self.name());
         if named(&found) != aside {
             self.hands.rename(old, &aside).await?;
         }
         Ok(())
+    }
+
+    /// Gives a container that was put aside its name and its policy again, and starts it.
+    async fn take_up(&self, id: &str) -> Result<(), Error> {
+        let found = self.hands.looker().container(id).await?.unwrap_or_default();
+        if named(&found) != self.name() {
+            self.hands.rename(id, self.name()).await?;
+        }
+        let policy = container::update_restart(self.blueprint.restart);
+        self.hands.update(id, policy).await?;
+        match is_running(&found) {
+            true => Ok(()),
+            false => Ok(self.hands.start(id).await?),
+        }
     }
 
     /// Removes a container whose place another has taken. Its volumes stay.
@@ -201,13 +222,7 @@ impl Work<'_> {
         if !previous.is_empty() {
             previous.write(&place.mounted())?;
         }
-        let found = self.hands.looker().container(&id).await?.unwrap_or_default();
-        if named(&found) != self.name() {
-            self.hands.rename(&id, self.name()).await?;
-        }
-        if !is_running(&found) {
-            self.hands.start(&id).await?;
-        }
+        self.take_up(&id).await?;
         self.instance.until_ready(&id, &self.hide()?, self.heard).await?;
         if !previous.is_empty() {
             place.note_told(&Told {
@@ -276,9 +291,10 @@ impl Work<'_> {
     pub(super) async fn put_back(&self, aside: &ContainerInspectResponse) -> Result<(), Error> {
         let id = docker_id(aside);
         self.write_files()?;
-        self.hands.rename(&id, self.name()).await?;
+        self.note(&id, false)?;
+        self.take_up(&id).await?;
         self.instance.place.note_replaced(None)?;
-        self.start(&id).await
+        self.ready(&id).await
     }
 }
 

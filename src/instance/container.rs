@@ -79,6 +79,14 @@ pub(super) fn update(blueprint: &Blueprint) -> ContainerUpdateBody {
     }
 }
 
+/// What Docker does when the container ends, and nothing else.
+pub(super) fn update_restart(restart: Restart) -> ContainerUpdateBody {
+    ContainerUpdateBody {
+        restart_policy: Some(restart_policy(restart)),
+        ..ContainerUpdateBody::default()
+    }
+}
+
 /// The command that asks GitLab in the container whether it is ready, and prints its answer and the HTTP status in a line of its own.
 pub(super) fn readiness(endpoints: &Endpoints) -> [String; 9] {
     let url = local_url(endpoints, "/-/readiness?all=1");

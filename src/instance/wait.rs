@@ -149,7 +149,10 @@ impl Instance {
             let restarts = *restarts.get_or_insert(seen.restarts);
             let now = match judge(&seen, restarts) {
                 Verdict::Ready => return Ok(()),
-                Verdict::Failed(why) => return Err(self.ended(&why, &seen, hide)),
+                Verdict::Failed(why) => {
+                    let log = self.last_words(id, &seen).await?;
+                    return Err(self.ended(&why, &seen, &hide.tail(&log)));
+                }
                 Verdict::Waiting(now) => now,
             };
             let (was, since) = *phase.get_or_insert_with(|| {
@@ -187,13 +190,21 @@ impl Instance {
             seen.reconfigures = processes.iter().any(|process| is_reconfigure(process));
         }
         if seen.answer != Some(200) || seen.reconfigures {
-            seen.log = self
-                .looker()
-                .log_tail(name, LOG_LINES, started)
-                .await
-                .unwrap_or_default();
+            let since = |time: Timestamp| started.is_none_or(|started| time >= started);
+            let log = self.looker().log_tail(name, LOG_LINES, since).await;
+            seen.log = log.unwrap_or_default();
         }
         Ok(seen)
+    }
+
+    /// What a container said before it ended, if Docker has started it again since.
+    async fn last_words(&self, name: &str, seen: &Seen) -> Result<String, Error> {
+        let found = self.looker().container(name).await?;
+        let again = found.filter(|_| seen.status == Some(Status::RUNNING));
+        let again = again.and_then(|found| started_at(&found));
+        let before = |time: Timestamp| again.is_none_or(|again| time < again);
+        let log = self.looker().log_tail(name, LOG_LINES, before).await;
+        Ok(log.unwrap_or_default())
     }
 
     /// The HTTP status with which GitLab in the container answers whether it is ready; `None`: it does not answer.
@@ -207,7 +218,7 @@ impl Instance {
         (status != 0).then_some(status)
     }
 
-    fn ended(&self, why: &str, seen: &Seen, hide: &Hide) -> Error {
+    fn ended(&self, why: &str, seen: &Seen, tail: &str) -> Error {
         let name = self.name();
         let remedy = match seen.out_of_memory {
             true => "give it more with `gitlab.deploy.docker.limits.memory`, or choose a smaller `profile`"
@@ -216,10 +227,7 @@ impl Instance {
                 format!("`docker logs {name}` shows all that it said; apply again once the cause is gone")
             }
         };
-        Error::failed(
-            format!("failed to bring up {name}: {why}{}", said(&hide.tail(&seen.log))),
-            remedy,
-        )
+        Error::failed(format!("failed to bring up {name}: {why}{}", said(tail)), remedy)
     }
 
     fn late(&self, phase: Phase, since: Duration, seen: &Seen, hide: &Hide) -> Error {

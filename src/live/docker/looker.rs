@@ -198,7 +198,7 @@ impl Looker {
         self.docker.logs(container, Some(options))
     }
 
-    /// The last lines of what a container wrote, of all since it was `started`.
+    /// Of the last lines that a container wrote, those of a time to `keep`.
     ///
     /// # Errors
     /// When the Engine does not answer, or keeps no log.
@@ -206,16 +206,15 @@ impl Looker {
         &self,
         container: &str,
         lines: u32,
-        started: Option<Timestamp>,
+        keep: impl Fn(Timestamp) -> bool,
     ) -> Result<String, Error> {
-        let since = started.and_then(|started| started.as_second().try_into().ok());
         let options = LogsOptionsBuilder::new()
             .stdout(true)
             .stderr(true)
-            .since(since.unwrap_or_default())
-            .tail(&lines.to_string());
+            .timestamps(true);
+        let options = options.tail(&lines.to_string()).build();
         let log: Result<Vec<u8>, _> = self
-            .logs(container, options.build())
+            .logs(container, options)
             .try_fold(Vec::new(), async |mut all, line| {
                 all.extend_from_slice(line.as_ref());
                 Ok(all)
@@ -223,7 +222,13 @@ impl Looker {
             .await;
         let log =
             log.map_err(|cause| Error::new(format!("read the log of the container {container}"), cause))?;
-        Ok(String::from_utf8_lossy(&log).into_owned())
+        let log = String::from_utf8_lossy(&log);
+        let kept = log.lines().filter_map(|line| {
+            let (time, text) = line.split_once(' ').unwrap_or((line, ""));
+            let time = time.parse().ok();
+            time.is_none_or(&keep).then_some(text)
+        });
+        Ok(kept.collect::<Vec<_>>().join("\n"))
     }
 
     /// The command lines of what runs in a container.

@@ -66,11 +66,6 @@ impl Proxy {
         self.shared.writes.store(0, Ordering::SeqCst);
         *self.shared.trap.lock().unwrap() = Some(Trap { at, lost, program });
     }
-
-    /// How many writes there were since.
-    pub fn writes(&self) -> u64 {
-        self.shared.writes.load(Ordering::SeqCst)
-    }
 }
 
 const SOCKET: &str = "docker.sock";
