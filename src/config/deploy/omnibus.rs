@@ -76,10 +76,11 @@ const DERIVED: &[(&str, &str)] = &[
     ("registry_nginx['ssl_certificate_key']", "tls"),
 ];
 
-/// The same of the section `sign_in`, where there is one: without it these can be set here.
-const SIGN_IN: &[&str] = &[
-    "gitlab_rails['ldap_enabled']",
-    "gitlab_rails['ldap_servers']",
+/// The same of the directories in `sign_in`, where there are any: without them these can be set here.
+const DIRECTORIES: &[&str] = &["gitlab_rails['ldap_enabled']", "gitlab_rails['ldap_servers']"];
+
+/// The same of the providers in `sign_in`.
+const PROVIDERS: &[&str] = &[
     "gitlab_rails['omniauth_allow_bypass_two_factor']",
     "gitlab_rails['omniauth_allow_single_sign_on']",
     "gitlab_rails['omniauth_auto_link_ldap_user']",
@@ -136,14 +137,19 @@ impl OmnibusKey {
             let rest = key.strip_prefix(outer);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
         };
-        match DERIVED.iter().find(|(outer, _)| under(outer)) {
-            Some((_, field)) if field.starts_with("gitlab.") => Some((*field).to_owned()),
-            Some((_, field)) => Some(format!("gitlab.deploy.{field}")),
-            None if deploy.sign_in.is_some() && SIGN_IN.iter().any(|outer| under(outer)) => {
-                Some("gitlab.deploy.sign_in".to_owned())
-            }
-            None => None,
+        if let Some((_, field)) = DERIVED.iter().find(|(outer, _)| under(outer)) {
+            let outer = if field.starts_with("gitlab.") {
+                ""
+            } else {
+                "gitlab.deploy."
+            };
+            return Some(format!("{outer}{field}"));
         }
+        let any = |keys: &[&str]| keys.iter().any(|outer| under(outer));
+        let sign_in = deploy.sign_in.as_ref()?;
+        let directory = !sign_in.ldap.is_empty() && any(DIRECTORIES);
+        let provider = !sign_in.providers.is_empty() && any(PROVIDERS);
+        (directory || provider).then(|| "gitlab.deploy.sign_in".to_owned())
     }
 
     /// Why there is no such key; nothing if there is.
@@ -188,7 +194,7 @@ fn unknown(what: &str, near: Option<String>) -> String {
 
 /// Whether what has this key is a secret, judged by the words of its last part.
 pub fn names_secret(key: &str) -> bool {
-    const SECRET: [&str; 7] = [
+    const SECRET: [&str; 8] = [
         "password",
         "passwd",
         "passphrase",
@@ -196,8 +202,9 @@ pub fn names_secret(key: &str) -> bool {
         "token",
         "credentials",
         "dsn",
+        "salt",
     ];
-    const PLAIN: [&str; 13] = [
+    const PLAIN: [&str; 15] = [
         "path",
         "file",
         "dir",
@@ -208,9 +215,11 @@ pub fn names_secret(key: &str) -> bool {
         "realm",
         "issuer",
         "backend",
-        "encryption",
         "prepared",
         "endpoint",
+        "command",
+        "prefix",
+        "id",
     ];
     let last = key
         .trim_end_matches(['\'', '"', ']'])
@@ -395,8 +404,39 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_known_by_name() {
+        for key in [
+            "gitlab_rails['smtp_password']",
+            "gitlab_rails[\"otp_key_base\"]",
+            "gitlab_rails['backup_encryption_key']",
+            "gitlab_rails['sentry_dsn']",
+            "client_secret",
+            "gitlab_shell['secret_token']",
+        ] {
+            assert!(names_secret(key), "{key}");
+        }
+        for key in [
+            "nginx['ssl_certificate_key']",
+            "registry['token_realm']",
+            "puma['ssl_key_password_command']",
+            "bucket",
+            "gitlab_rails['registry_key_path']",
+            "nginx['ssl_password_file']",
+            "encryption",
+            "letsencrypt['key_type']",
+        ] {
+            assert!(!names_secret(key), "{key}");
+        }
+    }
+
+    #[test]
     fn derived_keys_are_known_ones() {
-        for key in DERIVED.iter().map(|(key, _)| key).chain(SIGN_IN) {
+        for key in DERIVED
+            .iter()
+            .map(|(key, _)| key)
+            .chain(DIRECTORIES)
+            .chain(PROVIDERS)
+        {
             assert_eq!(OmnibusKey::parse(key).unwrap().check(), Ok(()), "{key}");
         }
     }
