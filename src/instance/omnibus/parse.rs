@@ -23,7 +23,7 @@ pub struct Line {
 pub fn parse(text: &str) -> Vec<Line> {
     let mut reader = Reader { text, at: 0 };
     let (mut lines, mut counted, mut number) = (Vec::new(), 0, 1);
-    while reader.to_statement() {
+    while reader.find_statement() {
         number += text[counted..reader.at].matches('\n').count();
         counted = reader.at;
         let (key, value) = reader.statement();
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes to where the next statement begins, if there is one.
-    fn to_statement(&mut self) -> bool {
+    fn find_statement(&mut self) -> bool {
         loop {
             self.blank();
             let begins_line = self.at == 0 || self.text[..self.at].ends_with('\n');
