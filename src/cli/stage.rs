@@ -126,7 +126,10 @@ impl Outlook {
                     (plan, plan::header(&session))
                 }
                 Err(problem) => {
-                    let why = format!("the instance does not answer ({})", problem.message());
+                    let why = match stage.lacks_token() {
+                        true => "AutoGit has no token on the instance yet".to_owned(),
+                        false => format!("the instance does not answer ({})", problem.message()),
+                    };
                     let rest = Plan {
                         provisional: Some(why),
                         ..Plan::default()

@@ -65,6 +65,11 @@ impl Stage {
         })
     }
 
+    /// Whether AutoGit cannot reach the instance before this is done, as it has no token on it.
+    pub fn lacks_token(&self) -> bool {
+        matches!(self.instance.place.read_token(), Ok(None))
+    }
+
     /// Whether there is anything to do or to tell.
     pub fn has_something(&self) -> bool {
         !self.plan.steps.is_empty() || !self.plan.problems.is_empty()

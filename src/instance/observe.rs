@@ -8,13 +8,12 @@ use std::path::Path;
 use bollard::models::ImageInspect;
 use futures_util::future::{FutureExt, OptionFuture};
 use futures_util::try_join;
-use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::bootstrap::today;
 use super::place::{MOUNT, failed};
 use super::sight::{Kept, Sight, included};
-use super::{Blueprint, Error, Instance, Place, tls};
+use super::{Blueprint, Error, Instance, Place};
 use crate::core::Live;
 use crate::live::docker::Looker;
 use crate::live::files;
@@ -57,7 +56,7 @@ pub(super) async fn observe(instance: &Instance, blueprint: &Blueprint) -> Resul
         // It was asked for by a name that nothing bears.
         file(looker, (!is_named).then_some(&*sight.container), GITLAB_RB),
     )?;
-    sight.kept = keep(instance, blueprint, &sight.container)?;
+    sight.kept = keep(instance, &sight.container)?;
     sight.gitlab_rb = sight.gitlab_rb.or(gitlab_rb);
     sight.made_from = made_from;
     sight.included = included;
@@ -108,9 +107,8 @@ async fn settings_file(instance: &Instance, sight: &Sight) -> Result<Option<Stri
 }
 
 /// What AutoGit keeps beside the config.
-fn keep(instance: &Instance, blueprint: &Blueprint, container: &str) -> Result<Kept, Error> {
+fn keep(instance: &Instance, container: &str) -> Result<Kept, Error> {
     let place = &instance.place;
-    let hosts = blueprint.certified.as_ref();
     let lacks = match instance.token_is_ours() {
         true => place.token_lacks(today())?,
         false => None,
@@ -120,9 +118,6 @@ fn keep(instance: &Instance, blueprint: &Blueprint, container: &str) -> Result<K
         secrets: secrets(place)?,
         is_applied: place.is_applied(container)?,
         token_lacks: lacks,
-        certificate: hosts
-            .map(|hosts| tls::found(place, hosts, Timestamp::now()))
-            .transpose()?,
     })
 }
 

@@ -69,8 +69,6 @@ pub(super) struct Kept {
     pub is_applied: bool,
     /// Why AutoGit needs another token.
     pub token_lacks: Option<String>,
-    /// The certificate that AutoGit made, as it is compared, where one is to be.
-    pub certificate: Option<Value>,
 }
 
 /// What is known of the container beyond the fields that are compared: for what is done to it.
@@ -145,8 +143,6 @@ impl Sight {
             ("previous".to_owned(), json!(self.replaced)),
             ("token".to_owned(), token.into()),
         ]);
-        let certificate = self.kept.certificate.clone();
-        value.extend(certificate.map(|certificate| ("certificate".to_owned(), certificate)));
         // Compared only where they are not asked for any more.
         let secrets = self.kept.secrets.keys();
         value.extend(secrets.map(|name| (secret_field(name), VEIL.into())));
@@ -195,7 +191,7 @@ impl Sight {
                 "healthcheck".to_owned(),
                 json!(self.config.healthcheck.as_ref().and_then(judged_by)),
             ),
-            ("labels".to_owned(), json!(self.labels())),
+            ("labels".to_owned(), json!(self.labels(blueprint))),
         ])
     }
 
@@ -280,7 +276,10 @@ impl Sight {
             };
             (name.to_owned(), value.to_owned())
         };
-        own.filter(|line| !image.contains(line)).map(variable).collect()
+        let own = own.filter(|line| !image.contains(line)).map(variable);
+        // Without the image it cannot be told which of them are its own.
+        let is_told = |name: &String| self.made_from.is_some() || blueprint.environment.contains_key(name);
+        own.filter(|(name, _)| is_told(name)).collect()
     }
 
     fn ulimits(&self) -> Value {
@@ -292,7 +291,7 @@ impl Sight {
     }
 
     /// The labels beyond the image's and AutoGit's own.
-    fn labels(&self) -> BTreeMap<String, String> {
+    fn labels(&self, blueprint: &Blueprint) -> BTreeMap<String, String> {
         let image = self.made_from.as_ref().and_then(|image| image.config.as_ref());
         let image = image.and_then(|config| config.labels.as_ref());
         let of_image = |name: &str, value: &str| {
@@ -301,7 +300,8 @@ impl Sight {
                 .is_some_and(|label| label == value)
         };
         let labels = self.config.labels.iter().flatten();
-        let labels = labels.filter(|(name, value)| *name != LABEL && !of_image(name, value));
+        let is_told = |name: &String| self.made_from.is_some() || blueprint.labels.contains_key(name);
+        let labels = labels.filter(|(name, value)| *name != LABEL && is_told(name) && !of_image(name, value));
         labels
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()

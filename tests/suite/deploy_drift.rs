@@ -66,7 +66,7 @@ fn what_changes_in_the_container_is_seen_field_by_field() {
     );
     deployed.config(Wanted {
         docker: "profile: minimal, shm_size: 128MiB, limits: {memory: 4GiB, cpus: 1.5, pids: 4000}, restart: always, \
-                 ulimits: {nofile: {soft: 65536, hard: 65536}}, labels: {team: forge}",
+                 ulimits: {nofile: {soft: 1000, hard: 1024}}, labels: {team: forge}",
         ports,
         ..deployed.wanted()
     });
@@ -208,7 +208,19 @@ fn a_container_that_somebody_made_anew_is_taken_over() {
     );
     let (http, image) = (format!("127.0.0.1:{port}:80"), deployed.wanted().image);
     docker(&[
-        "run", "-d", "--name", name, "-v", &data, "-v", &config, "-p", &http, &image,
+        "run",
+        "-d",
+        "--name",
+        name,
+        "--network",
+        name,
+        "-v",
+        &data,
+        "-v",
+        &config,
+        "-p",
+        &http,
+        &image,
     ]);
     plan(&deployed)
         .shows(&format!(

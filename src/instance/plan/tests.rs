@@ -135,7 +135,6 @@ impl Case {
                 secrets: self.secrets.clone(),
                 is_applied: true,
                 token_lacks: None,
-                certificate: None,
             },
             ..Sight::new(inspected)
         };
@@ -386,6 +385,7 @@ fn a_secret_is_compared_with_its_file() {
     let spec = json!({"docker": {"image": IMAGE}, "admin": {"password": {"env": "X"}}});
     let mut case = Case {
         spec,
+        secrets: BTreeMap::from([("root_password".to_owned(), "s3cret".into())]),
         ..Case::default()
     };
     let secrets = BTreeMap::from([(
