@@ -21,6 +21,8 @@ pub fn trials() -> Vec<Trial> {
 fn start(deployed: &Deployed, release: &str) {
     let Deployed { name, port, .. } = deployed;
     let _ = Command::new("docker").args(["rm", "-f", name]).output();
+    // Not the default bridge: another Docker Engine on this host may have removed it.
+    let _ = Command::new("docker").args(["network", "create", name]).output();
     let volume = |what: &str, path: &str| format!("{name}-{what}:{path}");
     let (config, logs, data) = (
         volume("config", "/etc/gitlab"),
@@ -32,6 +34,8 @@ fn start(deployed: &Deployed, release: &str) {
         "run",
         "-d",
         "--name",
+        name,
+        "--network",
         name,
         "-p",
         &publish,
