@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use libtest_mimic::Trial;
 
-use crate::docker::{self, Deployed, Wanted, docker};
+use crate::docker::{self, Deployed, RELEASE, Wanted, docker};
 use crate::process::Run;
 
 pub fn trials() -> Vec<Trial> {
@@ -246,7 +246,7 @@ fn a_network_that_is_gone_is_seen() {
 
 fn a_tag_that_was_moved_is_seen() {
     let deployed = Deployed::without_config();
-    let image = format!("{}:1", deployed.name);
+    let image = format!("{}:{RELEASE}", deployed.name);
     docker(&["tag", &deployed.wanted().image, &image]);
     deployed.config(Wanted {
         image: image.clone(),
