@@ -339,7 +339,9 @@ fn a_run_is_taken_back() {
 fn reading_costs_one_request() {
     let requests = |forge: &Forge| {
         let plan = forge.run(&["plan", "--format", "json"]).exits(0).json();
-        plan["requests"].as_u64().unwrap_or_else(|| panic!("{plan:#}"))
+        plan["cost"]["requests"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{plan:#}"))
     };
     let forge = forge("signup_enabled: false");
     let with = requests(&forge);

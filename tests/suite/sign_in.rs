@@ -114,7 +114,7 @@ fn private(path: &Path, text: &str) {
 /// The settings of `gitlab_rails` that follow from this `sign_in`, as Ruby reads them.
 fn rendered(folder: &Path, sign_in: &Value) -> Value {
     let config = json!({"autogit": 1, "gitlab": {"url": "https://git.lan:8443", "deploy": {
-        "docker": {"image": "gitlab/gitlab-ce:18.8.4-ce.0"}, "sign_in": sign_in,
+        "docker": {"image": "gitlab/gitlab-ce:18.8.4-ce.0"}, "tls": {"self_signed": {}}, "sign_in": sign_in,
     }}});
     let path = folder.join("autogit.yaml");
     fs::write(&path, config.to_string()).unwrap();
