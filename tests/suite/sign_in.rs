@@ -363,7 +363,7 @@ fn realm(callback: &str) -> Value {
 }
 
 /// How long Keycloak may take to start: it first puts itself together.
-const KEYCLOAK: Duration = Duration::from_secs(420);
+const KEYCLOAK: Duration = Duration::from_secs(900);
 
 fn a_provider_is_discovered_as_declared() {
     let folder = TempDir::new().unwrap();

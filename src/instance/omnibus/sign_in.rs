@@ -102,8 +102,7 @@ impl Telling<'_> {
         self.set("omniauth_enabled", true);
         self.set("omniauth_providers", Ruby::List(providers));
         // Left out, Omnibus lets SAML make accounts.
-        let none = Vec::new();
-        let admitted = declared.allow_single_sign_on.as_ref().unwrap_or(&none);
+        let admitted = declared.allow_single_sign_on.as_deref().unwrap_or_default();
         self.set("omniauth_allow_single_sign_on", list(admitted));
         let lists = [
             ("omniauth_auto_link_user", &declared.auto_link_user),
@@ -154,8 +153,8 @@ impl Telling<'_> {
                 "groups_attribute",
                 oidc.groups_attribute.as_deref().map(Ruby::from),
             ),
-            ("required_groups", oidc.required_groups.as_ref().map(list)),
-            ("admin_groups", oidc.admin_groups.as_ref().map(list)),
+            ("required_groups", oidc.required_groups.as_deref().map(list)),
+            ("admin_groups", oidc.admin_groups.as_deref().map(list)),
         ];
         let goes_by_groups = groups.iter().any(|(_, value)| value.is_some());
         let client = map([
@@ -234,8 +233,8 @@ impl Telling<'_> {
                 "groups_attribute",
                 saml.groups_attribute.as_deref().map(Ruby::from),
             ),
-            ("required_groups", saml.required_groups.as_ref().map(list)),
-            ("admin_groups", saml.admin_groups.as_ref().map(list)),
+            ("required_groups", saml.required_groups.as_deref().map(list)),
+            ("admin_groups", saml.admin_groups.as_deref().map(list)),
             ("args", Some(args)),
         ])
     }
@@ -261,7 +260,7 @@ impl Telling<'_> {
         let args = map([
             ("access_type", Some("offline".into())),
             ("approval_prompt", Some("".into())),
-            ("hd", google.hd.as_ref().map(list)),
+            ("hd", google.hd.as_deref().map(list)),
         ]);
         map([
             ("name", Some(name.into())),
@@ -287,7 +286,7 @@ fn map<const N: usize>(entries: [(&str, Option<Ruby>); N]) -> Ruby {
     Ruby::Map(set.collect())
 }
 
-fn list(names: &Vec<String>) -> Ruby {
+fn list(names: &[String]) -> Ruby {
     names.iter().map(String::as_str).collect()
 }
 
