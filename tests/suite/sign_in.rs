@@ -395,12 +395,8 @@ fn a_provider_is_discovered_as_declared() {
     )
     .unwrap();
     let mut server = Command::new(home.join("bin/kc.sh"));
-    server.args([
-        "start-dev",
-        "--import-realm",
-        "--http-port=0",
-        "--http-management-port=0",
-    ]);
+    server.args(["start-dev", "--import-realm"]);
+    server.arg(format!("--http-port={}", free_port()));
     server.arg(format!("--https-port={port}"));
     server.arg(format!("--hostname=https://localhost:{port}"));
     server.arg(format!("--https-certificate-file={}", certificate.display()));
