@@ -68,7 +68,7 @@ fn asked(blueprint: &Blueprint) -> Asked<'_> {
 }
 
 fn plain() -> Blueprint {
-    blueprint("http://git.example.org", json!({}))
+    blueprint("http://git.example.org:3000", json!({}))
 }
 
 /// Expects one refusal, of this field, in these words among others.
@@ -185,7 +185,7 @@ fn rootless_docker_cannot_have_every_port() {
 #[test]
 fn an_address_of_another_host_is_refused() {
     let blueprint = blueprint(
-        "http://git.example.org",
+        "http://git.example.org:3000",
         json!({"ports": {"http": "192.0.2.1:3000"}}),
     );
     let found = judged(&blueprint, |facts| {
@@ -316,13 +316,19 @@ fn an_instance_that_runs_is_not_refused_for_its_host() {
 
 #[test]
 fn the_limit_of_memory_has_to_fit_the_profile() {
-    let small = blueprint("http://git.example.org", json!({"limits": {"memory": "5GiB"}}));
+    let small = blueprint(
+        "http://git.example.org:3000",
+        json!({"limits": {"memory": "5GiB"}}),
+    );
     refused(
         &judged(&small, |_| ()),
         "docker.limits.memory",
         &["5 GiB", "`homelab`", "smaller `profile`"],
     );
-    let large = blueprint("http://git.example.org", json!({"limits": {"memory": "32GiB"}}));
+    let large = blueprint(
+        "http://git.example.org:3000",
+        json!({"limits": {"memory": "32GiB"}}),
+    );
     noted(&judged(&large, |_| ()), &["it limits nothing"]);
 }
 
@@ -352,7 +358,7 @@ fn room_is_judged_where_the_data_goes() {
     noted(&of(25 * GIB - 1), &["24.9 GiB are free"]);
     assert_eq!(of(25 * GIB), Findings::default());
     let directory = blueprint(
-        "http://git.example.org",
+        "http://git.example.org:3000",
         json!({"volumes": {"data": "/srv/data"}}),
     );
     let found = judged(&directory, |facts| {
@@ -365,7 +371,7 @@ fn room_is_judged_where_the_data_goes() {
 fn directories_have_to_be_some_that_can_be_used() {
     let of = |rootless, directory: Directory, read_only| {
         let blueprint = blueprint(
-            "http://git.example.org",
+            "http://git.example.org:3000",
             json!({"volumes": {"logs": "/srv/logs"}}),
         );
         judged(&blueprint, |facts| {
@@ -432,12 +438,15 @@ fn directories_have_to_be_some_that_can_be_used() {
 #[test]
 fn a_volume_is_a_name_or_an_absolute_path() {
     for source in ["data/gitlab", "./data", "~/data", "a b", "x"] {
-        let blueprint = blueprint("http://git.example.org", json!({"volumes": {"config": source}}));
+        let blueprint = blueprint(
+            "http://git.example.org:3000",
+            json!({"volumes": {"config": source}}),
+        );
         let found = judged(&blueprint, |_| ());
         refused(&found, "docker.volumes.config", &[source, "absolute path"]);
     }
     let named = blueprint(
-        "http://git.example.org",
+        "http://git.example.org:3000",
         json!({"volumes": {"config": "git.lab_1-x"}}),
     );
     assert_eq!(judged(&named, |_| ()), Findings::default());
