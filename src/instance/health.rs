@@ -1,6 +1,5 @@
 //! How the instance is: what can be found out of it, side by side, and whatever of it is down.
 
-mod backups;
 mod read;
 
 use std::collections::BTreeMap;
@@ -13,12 +12,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
+use super::backup::Record;
 use super::stops::Release;
 use super::{Endpoints, Error, Instance, container, omnibus};
 use crate::live::docker::{Engine, Hands};
 use crate::live::{certificate, host};
-
-pub use backups::{Backup, Backups};
 
 /// How long the server at the URL may take to show its certificate.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -46,7 +44,7 @@ pub struct Health {
     /// The filesystems that its volumes are on.
     pub disks: Vec<Disk>,
     /// How its backups went.
-    pub backups: Told<Backups>,
+    pub backups: Told<Record>,
 }
 
 /// The container, as Docker tells it.
@@ -174,7 +172,7 @@ impl Instance {
             readiness,
             certificate: certificate.unwrap_or_else(|error| Some(Err(error))),
             token: self.place.token_expires_at()?,
-            backups: Backups::read(&self.place),
+            backups: Record::read(&self.place).map_err(|error| error.to_string()),
         })
     }
 

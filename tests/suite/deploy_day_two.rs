@@ -51,13 +51,16 @@ fn an_instance_is_looked_after() {
 
 fn its_backups_are_judged(deployed: &Deployed) {
     let now = jiff::Timestamp::now();
-    let record = serde_json::json!({"attempted_at": now, "made": {"id": "b1", "at": now, "size": 1}});
+    let record = serde_json::json!({"attempted_at": now, "made": {"id": "20260131T030000Z-3fa9c1", "at": now, "size": 1}});
     std::fs::write(deployed.place("last-backup.json"), record.to_string()).unwrap();
-    assert_eq!(status(deployed, 0)["backups"]["made"]["id"], "b1");
+    assert_eq!(
+        status(deployed, 0)["backups"]["made"]["id"],
+        "20260131T030000Z-3fa9c1"
+    );
     deployed
         .run(&["status"])
         .exits(0)
-        .shows(" s ago (b1), never verified");
+        .shows(" s ago (20260131T030000Z-3fa9c1), never verified");
 }
 
 fn it_is_well(deployed: &Deployed) {

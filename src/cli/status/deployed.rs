@@ -8,7 +8,8 @@ use jiff::civil::Date;
 use jiff::tz::Offset;
 use serde_json::{Value, json};
 
-use crate::instance::health::{Backup, Backups, Component, Container, Disk, Health, Readiness, Told};
+use crate::instance::backup::Record;
+use crate::instance::health::{Component, Container, Disk, Health, Readiness, Told};
 
 /// For people: a line for each part.
 pub fn text(health: &Health) -> String {
@@ -33,7 +34,7 @@ pub fn text(health: &Health) -> String {
     }
     lines.extend(health.disks.iter().map(|space| ("disk", disk(space))));
     match &health.backups {
-        Ok(backups) if *backups == Backups::default() => {}
+        Ok(backups) if *backups == Record::default() => {}
         backups => lines.push(("backup", told(backups, |of| backup(of, now)))),
     }
     let mut text = String::from("Instance\n");
@@ -119,14 +120,14 @@ fn disk(disk: &Disk) -> String {
     )
 }
 
-fn backup(backups: &Backups, now: Timestamp) -> String {
-    let ago = |of: &Backup| span(now.as_second() - of.at.as_second());
+fn backup(backups: &Record, now: Timestamp) -> String {
+    let ago = |at: Timestamp| span(now.as_second() - at.as_second());
     let made = match &backups.made {
-        Some(made) => format!("the last {} ago ({})", ago(made), made.id),
+        Some(made) => format!("the last {} ago ({})", ago(made.at), made.id),
         None => "none made yet".to_owned(),
     };
     let verified = match &backups.verified {
-        Some(verified) => format!("verified {} ago", ago(verified)),
+        Some(verified) => format!("verified {} ago", ago(verified.at)),
         None => "never verified".to_owned(),
     };
     match &backups.error {

@@ -6,7 +6,8 @@ use jiff::tz::Offset;
 
 use super::Check;
 use crate::config::deploy::{Deploy, Target};
-use crate::instance::health::{Backups, Container, Disk, Files, Health, Readiness, Told};
+use crate::instance::backup::Record;
+use crate::instance::health::{Container, Disk, Files, Health, Readiness, Told};
 use crate::instance::{self, Instance, Release, Version, next_stop};
 
 const GIB: u64 = 1 << 30;
@@ -300,7 +301,7 @@ fn days_since(at: Timestamp, now: Timestamp) -> i64 {
     (now.as_second() - at.as_second()) / (24 * 60 * 60)
 }
 
-fn backups(backups: &Told<Backups>, longest: i64, now: Timestamp) -> Check {
+fn backups(backups: &Told<Record>, longest: i64, now: Timestamp) -> Check {
     const NAME: &str = "backup";
     let backups = match backups {
         Ok(backups) => backups,
@@ -321,7 +322,7 @@ fn backups(backups: &Told<Backups>, longest: i64, now: Timestamp) -> Check {
     }
 }
 
-fn verified(backups: &Told<Backups>, now: Timestamp) -> Check {
+fn verified(backups: &Told<Record>, now: Timestamp) -> Check {
     const NAME: &str = "backup_verified";
     let remedy = "`autogit backup verify` restores one into a container of its own";
     let backups = match backups {

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::doctor::State;
-use crate::instance::health::{Backup, Component};
+use crate::instance::backup::{Made, Verified};
+use crate::instance::health::Component;
 use crate::live::docker::Engine;
 
 fn spec(more: Value) -> Deploy {
@@ -44,18 +45,24 @@ fn well() -> Health {
             free: 50 * GIB,
             size: 100 * GIB,
         }],
-        backups: Ok(Backups {
-            made: Some(backup("b2", "2026-01-31T03:00:00Z")),
-            verified: Some(backup("b1", "2026-01-20T03:00:00Z")),
-            ..Backups::default()
+        backups: Ok(Record {
+            made: Some(made("2026-01-31T03:00:00Z")),
+            verified: Some(Verified {
+                id: ID.parse().unwrap(),
+                at: "2026-01-20T03:00:00Z".parse().unwrap(),
+            }),
+            ..Record::default()
         }),
     }
 }
 
-fn backup(id: &str, at: &str) -> Backup {
-    Backup {
-        id: id.into(),
+const ID: &str = "20260131T030000Z-3fa9c1";
+
+fn made(at: &str) -> Made {
+    Made {
+        id: ID.parse().unwrap(),
         at: at.parse().unwrap(),
+        size: 1,
     }
 }
 
@@ -92,26 +99,26 @@ fn nightly() -> Deploy {
 
 #[test]
 fn backups_have_to_be_made_and_tried() {
-    let of = |name: &str, change: fn(&mut Backups)| {
+    let of = |name: &str, change: fn(&mut Record)| {
         let mut health = well();
         change(health.backups.as_mut().unwrap());
         let checks = judged(&nightly(), &health, None);
         checks.into_iter().find(|check| check.name == name).unwrap()
     };
-    let cases: [(&str, State, &str, fn(&mut Backups)); 6] = [
-        ("backup", State::Ok, "b2", |_| ()),
+    let cases: [(&str, State, &str, fn(&mut Record)); 6] = [
+        ("backup", State::Ok, ID, |_| ()),
         ("backup", State::Failed, "disk full", |it| {
             it.error = Some("disk full".into())
         }),
         ("backup", State::Warning, "none was made", |it| it.made = None),
         ("backup", State::Warning, "4 days old", |it| {
-            it.made = Some(backup("b2", "2026-01-27T03:00:00Z"))
+            it.made = Some(made("2026-01-27T03:00:00Z"))
         }),
         ("backup_verified", State::Warning, "none was ever", |it| {
             it.verified = None
         }),
-        ("backup_verified", State::Warning, "b2 is damaged", |it| {
-            it.damaged.insert("b2".into(), "short".into());
+        ("backup_verified", State::Warning, "is damaged: short", |it| {
+            it.damaged.insert(ID.parse().unwrap(), "short".into());
         }),
     ];
     for (name, state, words, change) in cases {
