@@ -93,12 +93,27 @@ pub(super) fn judge(instance: &Instance, site: &Site) -> (Vec<Problem>, Vec<Stri
         Ok(()) => (None, steps(site.versions, instance.spec.upgrade.as_ref())),
         Err(message) => (Some(message), Vec::new()),
     };
-    let problem = refusal.map(|message| Problem {
+    let refusal = refusal.map(|message| ("docker.image", message));
+    let declares_backup = instance.spec.backup.is_some();
+    let lacking = lacks_backup(site.versions, declares_backup, instance.spec.upgrade.as_ref());
+    let lacking = lacking.map(|message| ("upgrade.backup", message));
+    let problems = refusal.into_iter().chain(lacking);
+    let problems = problems.map(|(field, message)| Problem {
         address: instance.address(),
-        field: Some("docker.image".into()),
+        field: Some(field.into()),
         message,
     });
-    (problem.into_iter().collect(), notes)
+    (problems.collect(), notes)
+}
+
+/// Why no backup could be made before a change of version, where one is to be made.
+fn lacks_backup(versions: Versions, is_declared: bool, spec: Option<&Upgrade>) -> Option<String> {
+    let is_lacking = versions.change().is_some() && makes_backup(spec) && !is_declared;
+    is_lacking.then(|| {
+        "a backup is made before an upgrade, and the config does not say where to: add `backup: {to: {directory: PATH}}` \
+         under `deploy`, or decline with `upgrade: {backup: false}`"
+            .to_owned()
+    })
 }
 
 /// Why data of one version cannot be used by the other.

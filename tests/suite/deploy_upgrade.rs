@@ -64,6 +64,11 @@ fn an_instance_goes_from_stop_to_stop() {
             "autogit.yaml:",
         ],
     );
+    deployed.config(Wanted {
+        image: of("18.5.3-ce.0"),
+        ..deployed.wanted()
+    });
+    refused(&deployed, &["does not say where to", "upgrade: {backup: false}"]);
     release(&deployed, "18.5.3-ce.0");
     let plan = deployed.run(&["plan"]).exits(0);
     for step in [

@@ -91,6 +91,20 @@ fn the_steps_are_told_in_their_order() {
 }
 
 #[test]
+fn a_backup_has_somewhere_to_go_or_is_declined() {
+    let declined = Upgrade {
+        backup: Some(false),
+        migrations_within: None,
+    };
+    let patch = ce("18.8.4", "18.8.5");
+    let lacking = lacks_backup(patch, false, None).unwrap();
+    assert!(lacking.contains("upgrade: {backup: false}"), "{lacking}");
+    assert_eq!(lacks_backup(patch, true, None), None);
+    assert_eq!(lacks_backup(patch, false, Some(&declined)), None);
+    assert_eq!(lacks_backup(ce("18.8.4", "18.8.4"), false, None), None);
+}
+
+#[test]
 fn a_patch_takes_less() {
     let declined = Upgrade {
         backup: Some(false),
