@@ -163,7 +163,9 @@ fn a_backup_is_restored_on_another_host() {
     let expected = ["config.tar", "data.tar", "manifest.json"].map(|name| folder.join(name));
     assert_eq!(names, expected.into());
     assert!(names.iter().all(|file| mode(file) == 0o600), "{names:?}");
-    old.run(&["backup", "create"]).exits(0).says("whoever can read one can read them");
+    old.run(&["backup", "create"])
+        .exits(0)
+        .says("whoever can read one can read them");
 
     let before = standing(&old);
     let verified = old.run(&["backup", "verify", &id]).exits(0);
