@@ -90,9 +90,9 @@ fn free_port() -> u16 {
         .port()
 }
 
-/// A certificate for `localhost`, and its key.
+/// A certificate for this machine, and its key. ldapsearch takes `localhost` for the name of the host.
 fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     fs::write(&certificate, made.cert.pem()).unwrap();
     private(&key, &made.signing_key.serialize_pem());
@@ -236,11 +236,11 @@ impl Directory {
         server.args(["-d", "0", "-f"]).arg(at.join("slapd.conf"));
         server
             .arg("-h")
-            .arg(format!("ldap://localhost:{plain} ldaps://localhost:{tls}"));
+            .arg(format!("ldap://127.0.0.1:{plain} ldaps://127.0.0.1:{tls}"));
         let server = Started::new(server);
         for port in [plain, tls] {
             eventually("slapd listens", || {
-                std::net::TcpStream::connect(("localhost", port)).ok()
+                std::net::TcpStream::connect(("127.0.0.1", port)).ok()
             });
         }
         Directory {
@@ -309,7 +309,7 @@ fn a_directory_is_asked_as_declared() {
     ]);
     for (encryption, port) in ports {
         let main = json!({
-            "host": "localhost", "port": port, "encryption": encryption, "base": "ou=people,dc=lan",
+            "host": "127.0.0.1", "port": port, "encryption": encryption, "base": "ou=people,dc=lan",
             "bind_dn": "cn=gitlab,dc=lan", "password": {"file": "password"}, "user_filter": "(employeeType=developer)",
         });
         let settings = rendered(folder.path(), &json!({"ldap": {"main": main}}));
