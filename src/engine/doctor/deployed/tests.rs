@@ -16,6 +16,9 @@ fn spec(more: Value) -> Deploy {
     serde_json::from_value(spec).unwrap()
 }
 
+/// What is done to something that is well.
+type Change<T> = fn(&mut T);
+
 const IMAGE: &str = "gitlab/gitlab-ce:18.8.4-ce.0";
 
 /// An instance that is well.
@@ -105,7 +108,7 @@ fn backups_have_to_be_made_and_tried() {
         let checks = judged(&nightly(), &health, None);
         checks.into_iter().find(|check| check.name == name).unwrap()
     };
-    let cases: [(&str, State, &str, fn(&mut Record)); 6] = [
+    let cases: [(&str, State, &str, Change<Record>); 6] = [
         ("backup", State::Ok, ID, |_| ()),
         ("backup", State::Failed, "disk full", |it| {
             it.error = Some("disk full".into())
@@ -175,7 +178,7 @@ fn a_container_is_judged_by_the_worst_that_is_known_of_it() {
     expect("container", failed, "autogit apply", |health, _| {
         health.container = None
     });
-    let cases: [(State, &str, fn(&mut Container)); 6] = [
+    let cases: [(State, &str, Change<Container>); 6] = [
         (failed, "want of memory", |it| it.out_of_memory = true),
         (failed, "again and again (exit status 1, 9 times)", |it| {
             it.state = "restarting".into();
