@@ -423,7 +423,7 @@ fn goes_around(deployed: &Deployed) {
     let pushed = commit(deployed, "before");
     let second = create(deployed);
     assert_ne!(first, second);
-    assert_eq!(ids(deployed), [second.clone()]);
+    assert_eq!(ids(deployed), std::slice::from_ref(&second));
     commit(deployed, "after");
     deployed.run(&["backup", "verify"]).exits(0).shows("is whole");
     deployed
