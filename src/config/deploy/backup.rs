@@ -66,13 +66,13 @@ impl Backup {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Keep {
-    /// The newest so many. Default: 0.
+    /// The newest so many.
     pub last: u32,
-    /// The newest of each of so many days. Default: 0.
+    /// The newest of each of so many days.
     pub daily: u32,
-    /// The newest of each of so many weeks, which begin on Mondays. Default: 0.
+    /// The newest of each of so many weeks, which begin on Mondays.
     pub weekly: u32,
-    /// The newest of each of so many months. Default: 0.
+    /// The newest of each of so many months.
     pub monthly: u32,
 }
 
