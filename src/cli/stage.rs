@@ -176,7 +176,7 @@ fn likeness(step: &Step) -> String {
     serde_json::to_string(&what).expect("steps have string keys only")
 }
 
-/// Brings the instance about, after asking. Gives what was done and agreed to; `Err(Exit)`: the command ends here.
+/// What bringing the instance about takes.
 pub struct Bringing<'a> {
     pub stage: &'a Stage,
     pub claimed: &'a Claimed<'a>,

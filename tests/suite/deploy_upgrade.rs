@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
     docker::on_the_standin(crate::trials![
         an_instance_goes_from_stop_to_stop,
         an_upgrade_awaits_background_migrations,
+        a_backup_is_made_before_the_version_changes,
         an_edition_goes_one_way,
     ])
 }
@@ -95,6 +96,40 @@ fn an_instance_goes_from_stop_to_stop() {
         "{}",
         plan.all()
     );
+}
+
+fn a_backup_is_made_before_the_version_changes() {
+    let kept = tempfile::tempdir().unwrap();
+    let folder = kept.path().join("backups");
+    let deployed = Deployed::without_config();
+    let to = format!("backup: {{to: {{directory: '{}'}}}}", folder.display());
+    let release = |release: &str| {
+        deployed.config(Wanted {
+            image: of(release),
+            deploy: &to,
+            ..deployed.wanted()
+        });
+    };
+    release("18.8.4-ce.0");
+    deployed.run(&["apply", "--yes"]).exits(0);
+    release("18.8.5-ce.0");
+    // A backup that cannot be made keeps the old version running.
+    std::fs::write(&folder, "no directory").unwrap();
+    let before = deployed.inspect(".State.StartedAt");
+    deployed.run(&["apply", "--yes"]).exits(1);
+    assert_eq!(deployed.inspect(".State.StartedAt"), before);
+    assert_eq!(version(&deployed), "18.8.4");
+    std::fs::remove_file(&folder).unwrap();
+    deployed.run(&["apply", "--yes"]).exits(0);
+    assert_eq!(version(&deployed), "18.8.5");
+    let listed = deployed
+        .run(&["backup", "list", "--format", "json"])
+        .exits(0)
+        .json();
+    let backups = listed["backups"].as_array().unwrap();
+    assert_eq!(backups.len(), 1, "{listed:#}");
+    assert_eq!(backups[0]["gitlab"]["version"], "18.8.4", "{listed:#}");
+    deployed.expect_converged();
 }
 
 /// Leaves a migration to do.
