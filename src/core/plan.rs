@@ -402,6 +402,30 @@ pub struct Rules {
     pub prunable: bool,
 }
 
+impl Rules {
+    /// A kind that stands by itself, needs nothing, and of which every change is neutral.
+    pub const fn plain(name: &'static str) -> Self {
+        Rules {
+            name,
+            parent: None,
+            needs: |_, _| Vec::new(),
+            impact: |_| Impact::Neutral,
+            among: |_| Impact::Neutral,
+            leaves: |_, _| None,
+            first: |_| false,
+            last: |_| false,
+            spreads: |_| false,
+            fits: |_, _| None,
+            seals: |_| None,
+            lacks: |_| None,
+            refuses: |_, _, _| None,
+            notes: |_, _, _| Vec::new(),
+            create_only: &[],
+            prunable: true,
+        }
+    }
+}
+
 /// The kind of change that whole resources are judged by: made (`before` is none) or removed (`after` is none).
 pub fn whole(before: Option<&Fields>, after: Option<&Fields>) -> Change {
     let value = |fields: &Fields| Value::Object(fields.clone());

@@ -6,22 +6,8 @@ use crate::core::{Change, Impact, Rules};
 
 /// What the planner needs to know of the instance.
 pub const RULES: Rules = Rules {
-    name: super::KIND,
-    parent: None,
-    needs: |_, _| Vec::new(),
     impact,
-    among: |_| Impact::Neutral,
-    leaves: |_, _| None,
-    first: |_| false,
-    last: |_| false,
-    spreads: |_| false,
-    fits: |_, _| None,
-    seals: |_| None,
-    lacks: |_| None,
-    refuses: |_, _, _| None,
-    notes: |_, _, _| Vec::new(),
-    create_only: &[],
-    prunable: true,
+    ..Rules::plain(super::KIND)
 };
 
 /// What it takes to bring a change about, the least first. A step takes all that its changes take, except that a new container

@@ -45,6 +45,11 @@ pub fn snapshot(name: &str, text: &str) {
     settings.set_snapshot_path("snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
+    // What there is to say of the host that happens to run this.
+    settings.add_filter(
+        r"(?m)^    → (the host has little memory|\S+ GiB are free in|SELinux is on).*\n",
+        "",
+    );
     settings.bind(|| insta::assert_snapshot!(name, text));
 }
 

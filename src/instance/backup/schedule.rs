@@ -26,22 +26,8 @@ pub const KIND: &str = "backup_schedule";
 
 /// What the planner needs to know of a schedule.
 const RULES: Rules = Rules {
-    name: KIND,
-    parent: None,
-    needs: |_, _| Vec::new(),
     impact,
-    among: |_| Impact::Neutral,
-    leaves: |_, _| None,
-    first: |_| false,
-    last: |_| false,
-    spreads: |_| false,
-    fits: |_, _| None,
-    seals: |_| None,
-    lacks: |_| None,
-    refuses: |_, _, _| None,
-    notes: |_, _, _| Vec::new(),
-    create_only: &[],
-    prunable: true,
+    ..Rules::plain(KIND)
 };
 
 fn impact(change: &Change) -> Impact {
