@@ -27,8 +27,12 @@ impl Work<'_> {
             return self.start(&id).await;
         }
         if ways.contains(&Way::Reconfigure) {
-            self.check_syntax(&id).await?;
+            let is_checked = self.check_syntax(&id).await?;
             self.write_files()?;
+            if !is_checked {
+                self.hands.stop(&id, container::STOP_WITHIN).await?;
+                return self.start(&id).await;
+            }
             let told = self.instance.place.told()?;
             let told = told.filter(|told| told.container == id);
             return match told {
@@ -54,15 +58,19 @@ impl Work<'_> {
         }
     }
 
-    /// Has Ruby look at the settings before anything is touched.
-    async fn check_syntax(&self, id: &str) -> Result<(), Error> {
+    /// Has Ruby look at the settings before anything is touched. False where nothing can be run in the container, as it ends again and
+    /// again.
+    async fn check_syntax(&self, id: &str) -> Result<bool, Error> {
         let checked = self
             .hands
             .exec(id, &[RUBY, "-c"], Some(self.content.settings()), |_| ());
-        let output = checked.await?;
-        match output.success() {
-            true => Ok(()),
-            false => Err(Error::failed(
+        let output = match checked.await {
+            Err(error) if error.is_conflict() => return Ok(false),
+            output => output?,
+        };
+        match output.status {
+            0 => Ok(true),
+            1 => Err(Error::failed(
                 format!(
                     "failed to reconfigure {}: Ruby cannot read the settings, and nothing was changed:{}",
                     self.name(),
@@ -70,6 +78,8 @@ impl Work<'_> {
                 ),
                 "correct `gitlab.deploy.omnibus`",
             )),
+            // It was ended along with the container.
+            _ => Ok(false),
         }
     }
 

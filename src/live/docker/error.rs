@@ -49,6 +49,17 @@ impl Error {
         )
     }
 
+    /// Whether the Engine says that the state of a thing does not allow it: a container that is restarting runs no programs.
+    pub fn is_conflict(&self) -> bool {
+        matches!(
+            self,
+            Error::Refused {
+                status: Some(409),
+                ..
+            }
+        )
+    }
+
     /// What to do about it, where that is known.
     pub fn remedy(&self) -> Option<String> {
         match self {
