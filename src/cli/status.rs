@@ -10,10 +10,10 @@ use super::connect::{Claimed, Instance, load};
 use super::plan::header;
 use super::validate::Format;
 use super::{Exit, Global, Problem};
-use crate::config::Config;
+use crate::config::{Config, Deployment};
 use crate::engine::Session;
 use crate::engine::state::{Holder, Ledger};
-use crate::instance::health::Health;
+use crate::instance::{self, backup::schedule, health::Health};
 use crate::render::count;
 
 mod deployed;
@@ -106,6 +106,16 @@ impl Status<'_> {
         let mut kinds: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         for address in self.config.declarations.keys() {
             kinds.entry(&address.kind).or_default().0 += 1;
+        }
+        if let Some(Deployment { spec, .. }) = &self.config.gitlab.deploy {
+            kinds.entry(instance::KIND).or_default().0 += 1;
+            if spec
+                .backup
+                .as_ref()
+                .is_some_and(|backup| backup.schedule.is_some())
+            {
+                kinds.entry(schedule::KIND).or_default().0 += 1;
+            }
         }
         for address in self.ledger.resources.keys() {
             kinds.entry(&address.kind).or_default().1 += 1;
