@@ -378,6 +378,7 @@ fn schemas(dir: &Path, exchanges: &[Exchange]) -> Result<(), Failed> {
 /// Fields that the recorded traffic, years older and of busy instances, never shows null: of a fresh instance, and
 /// hidden values.
 const NULLABLE: &[&str] = &[
+    "terms",
     "current_sign_in_at",
     "last_activity_on",
     "last_sign_in_at",
