@@ -3,15 +3,16 @@
 mod archive;
 mod error;
 mod exec;
-mod follow;
 mod hands;
+mod lines;
+mod log;
 mod looker;
 mod transfer;
 
 pub use error::Error;
 pub use exec::Output;
-pub use follow::Which;
 pub use hands::Hands;
+pub use log::Which;
 pub use looker::{Engine, Looker};
 
 /// How the Engine is addressed unless somebody says otherwise.
